@@ -1,0 +1,1 @@
+"""Security playbooks for MISP over a small tested library."""

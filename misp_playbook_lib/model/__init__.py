@@ -1,0 +1,1 @@
+"""What the playbook talks about: pure, no I/O, no clock."""

@@ -1,0 +1,1 @@
+"""What the playbook does, over model and clients."""

@@ -1,0 +1,238 @@
+"""PHP's `preg_match` over PCRE2: which entry of a regex list matches a value, by the byte as MISP does it.
+
+MISP hands each entry to `preg_match` as it stands (app/Model/Warninglist.php, `__evalRegex`), so delimiters, modifiers,
+byte-wise matching without `u`, limits and refusals are PHP's (https://www.php.net/manual/en/reference.pcre.php,
+ext/pcre/php_pcre.c). The package `pcre2` is the same engine with other defaults; what differs is translated here.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import pcre2  # type: ignore[import-untyped]  # the package has no types
+
+_PHP_LIMITS = b"(*LIMIT_MATCH=1000000)(*LIMIT_DEPTH=100000)"
+"""php.ini's pcre.backtrack_limit and pcre.recursion_limit, as PHP ships; past them preg_match is false: no match."""
+
+_JIT_STACK_LIMIT = -46
+"""PCRE2_ERROR_JIT_STACKLIMIT: PHP gives the compiled code more stack than the package does."""
+
+_UTF = 0x00080000
+_EXTENDED = 0x00000080
+_OPTIONS = {
+    "i": 0x00000008,  # PCRE2_CASELESS
+    "m": 0x00000400,  # PCRE2_MULTILINE
+    "s": 0x00000020,  # PCRE2_DOTALL
+    "x": _EXTENDED,
+    "n": 0x00002000,  # PCRE2_NO_AUTO_CAPTURE
+    "D": 0x00000010,  # PCRE2_DOLLAR_ENDONLY
+    "U": 0x00040000,  # PCRE2_UNGREEDY
+    "u": _UTF,  # and UCP, which the package adds as PHP does
+    "J": 0x00000040,  # PCRE2_DUPNAMES
+}
+"""PHP's modifiers and the PCRE2 compile options behind them (pcre2.h)."""
+
+_ANCHORED = "A"
+_BAD_ESCAPES_REFUSED = "X"
+_WITHOUT_EFFECT = "S \n\r"
+_CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
+
+_ESCAPE = re.compile(rb"\\(?:Q.*?(?:\\E|\Z)|x(?:\{[0-9A-Fa-f]+\}|[0-9A-Fa-f]{0,2})|c.|.)", re.DOTALL)
+_UNKNOWN_ESCAPES = b"FIJLMOTUYijlmquy"
+_LAST_BYTE, _LAST_OF_PLANE_0, _LAST_CODE_POINT = 0xFF, 0xFFFF, 0x10FFFF
+_SURROGATES = range(0xD800, 0xE000)
+
+_COMBINABLE = re.compile(
+    rb"(?:[^\\(]|\((?![?*])|\(\?(?:[:=!>]|<[=!]|[ims]*(?:-[ims]+)?[:)])|\\(?:[^0-9A-Za-z]|[aAbBdDefhHnNrRsStuvVwWxzZ]))*",
+    re.DOTALL,
+)
+"""Patterns that mean the same inside an alternation: no names, references, recursion, conditions, verbs or `\\K`."""
+
+_COMBINED = 64
+"""How many patterns one alternation takes: a value that passes it is tried against each of them."""
+
+
+class _Source(NamedTuple):
+    """A pattern in the dialect of the package `pcre2`."""
+
+    pattern: bytes
+    options: int
+    anchored: bool
+
+
+class _Pattern:
+    """A compiled pattern, which answers a value as preg_match would: an error of the engine is no match."""
+
+    def __init__(self, source: _Source) -> None:
+        """Compile; raises pcre2.LibraryError when PCRE refuses the pattern."""
+        self._source = source
+        self._search = self._compile(jit=True)
+        self._search_interpreted: Callable[[bytes], Any] | None = None
+
+    def _compile(self, *, jit: bool) -> Callable[[bytes], Any]:
+        pattern = pcre2.compile(_PHP_LIMITS + self._source.pattern, self._source.options, jit=False)
+        if jit:
+            try:
+                pattern.jit_compile()
+            except pcre2.LibraryError:  # as PHP: a pattern that cannot be compiled to machine code is interpreted
+                pattern = pcre2.compile(_PHP_LIMITS + self._source.pattern, self._source.options, jit=False)
+        search: Callable[[bytes], Any] = pattern.match if self._source.anchored else pattern.search
+        return search
+
+    def search(self, value: bytes) -> bool:
+        """Whether the pattern matches; raises pcre2.LibraryError for what PCRE gives up on (limits, no valid UTF-8)."""
+        try:
+            return self._search(value) is not None
+        except pcre2.LibraryError as error:
+            if error.code != _JIT_STACK_LIMIT:
+                raise
+        if self._search_interpreted is None:
+            self._search_interpreted = self._compile(jit=False)
+        return self._search_interpreted(value) is not None
+
+    def matches(self, value: bytes) -> bool:
+        """Whether preg_match is 1."""
+        try:
+            return self.search(value)
+        except pcre2.LibraryError:  # preg_match is false, and MISP reads that as no match
+            return False
+
+
+class _Group:
+    """Entries that one alternation rules out together; what passes it, and what it gives up on, is tried one by one."""
+
+    def __init__(self, members: list[tuple[str, _Source, _Pattern]]) -> None:
+        self._members = [(entry, pattern) for entry, _, pattern in members]
+        self._any: _Pattern | None = None
+        if len(members) > 1:
+            first = members[0][1]
+            alternation = b"|".join(b"(?:" + source.pattern + b")" for _, source, _ in members)
+            try:
+                self._any = _Pattern(first._replace(pattern=alternation))
+            except pcre2.LibraryError:  # too large for PCRE
+                self._any = None
+
+    def match(self, value: bytes) -> str | None:
+        """Name the first entry of the group that matches."""
+        if self._any is not None:
+            try:
+                if not self._any.search(value):
+                    return None
+            except pcre2.LibraryError:  # a limit that no pattern may reach alone
+                pass
+        for entry, pattern in self._members:
+            if pattern.matches(value):
+                return entry
+        return None
+
+
+class RegexIndex:
+    """The entries of a regex list, compiled once and combined where that is sound."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        inert: list[str] = []
+        alone: list[list[tuple[str, _Source, _Pattern]]] = []
+        together: dict[tuple[int, bool], list[tuple[str, _Source, _Pattern]]] = {}
+        for entry in dict.fromkeys(entries):
+            source = _parse(entry)
+            try:
+                member = (entry, source, _Pattern(source)) if source else None
+            except pcre2.LibraryError:
+                member = None
+            if source is None or member is None:
+                inert.append(entry)
+            elif source.options & _EXTENDED or not _COMBINABLE.fullmatch(source.pattern):
+                alone.append([member])
+            else:
+                together.setdefault((source.options, source.anchored), []).append(member)
+        chunks = [kin[at : at + _COMBINED] for kin in together.values() for at in range(0, len(kin), _COMBINED)]
+        self._groups = [_Group(members) for members in [*chunks, *alone]]
+        self.inert = tuple(inert)
+
+    def match(self, value: str) -> str | None:
+        """Name an entry that matches; MISP tries them in no order of its own."""
+        subject = value.encode("utf-8", "surrogatepass")
+        for group in self._groups:
+            entry = group.match(subject)
+            if entry is not None:
+                return entry
+        return None
+
+
+def _parse(entry: str) -> _Source | None:
+    """Take an entry apart as PHP does (ext/pcre/php_pcre.c, pcre_get_compiled_regex_cache); None: PHP refuses it."""
+    # latin-1 gives a character for each byte: PHP looks for delimiters among bytes
+    text = entry.encode("utf-8", "surrogatepass").decode("latin-1").lstrip(" \t\n\r\v\f")
+    start = text[:1]
+    if not start or start in "\\\0" or (start.isascii() and start.isalnum()):
+        return None
+    end = _end_of_pattern(text, start)
+    if end is None:
+        return None
+    modifiers = set(text[end + 1 :])
+    if not modifiers <= {*_OPTIONS, _ANCHORED, _BAD_ESCAPES_REFUSED, *_WITHOUT_EFFECT}:
+        return None
+    options = 0
+    for modifier in modifiers & _OPTIONS.keys():
+        options |= _OPTIONS[modifier]
+    pattern = text[1:end].encode("latin-1")
+    translated = _translate(
+        pattern,
+        utf=bool(options & _UTF) or b"(*UTF)" in pattern,
+        lenient=_BAD_ESCAPES_REFUSED not in modifiers,
+    )
+    return None if translated is None else _Source(translated, options, _ANCHORED in modifiers)
+
+
+def _end_of_pattern(text: str, start: str) -> int | None:
+    """Find the closing delimiter: escaped ones are skipped, brackets of the delimiter's kind are paired."""
+    closing = _CLOSING.get(start, start)
+    depth = 1
+    at = 1
+    while at < len(text):
+        if text[at] == "\\":
+            at += 1
+        elif text[at] == closing:
+            depth -= 1
+            if depth == 0:
+                return at
+        elif text[at] == start:
+            depth += 1
+        at += 1
+    return None
+
+
+def _translate(pattern: bytes, *, utf: bool, lenient: bool) -> bytes | None:
+    r"""Write PHP's escapes in the package's dialect; None: an escape that PCRE refuses.
+
+    The package reads `\x` and `\u` as ECMAScript does (PCRE2_ALT_BSUX): `\x{41}` would be 41 times an x.
+    PHP reads an unknown escape as the letter (PCRE2_EXTRA_BAD_ESCAPE_IS_LITERAL), but for the modifier `X`.
+    """
+    refused = False
+
+    def rewrite(found: re.Match[bytes]) -> bytes:
+        nonlocal refused
+        escape = found[0]
+        kind = escape[1:2]
+        if kind == b"x":
+            written = _hexadecimal(escape, utf=utf, braced=pattern[found.end() : found.end() + 1] == b"{")
+            if written is not None:
+                return written
+        elif kind not in _UNKNOWN_ESCAPES:
+            return escape
+        refused = refused or not lenient
+        return escape[1:]
+
+    translated = _ESCAPE.sub(rewrite, pattern)
+    return None if refused else translated
+
+
+def _hexadecimal(escape: bytes, *, utf: bool, braced: bool) -> bytes | None:
+    r"""Write `\x41` or `\x{41}` with as many digits as the package wants; None: no character has that code."""
+    digits = escape[2:].strip(b"{}")
+    code = int(digits or b"0", 16)
+    if (braced and not digits) or code > (_LAST_CODE_POINT if utf else _LAST_BYTE) or (utf and code in _SURROGATES):
+        return None
+    if code <= _LAST_BYTE:
+        return b"\\x%02x" % code
+    return b"\\u%04x" % code if code <= _LAST_OF_PLANE_0 else chr(code).encode()

@@ -176,7 +176,8 @@ _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 def _lower(text: str) -> str:
     """PHP's strtolower, which knows the letters of ASCII alone."""
-    return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
+    lowered = text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
+    return text if lowered == text else lowered  # one string for a million entries that were lower-case already
 
 
 class _CidrIndex:

@@ -6,7 +6,8 @@ ext/pcre/php_pcre.c). The package `pcre2` is the same engine with other defaults
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import pcre2  # type: ignore[import-untyped]  # the package has no types
@@ -48,9 +49,6 @@ _COMBINABLE = re.compile(
 )
 """Patterns that mean the same inside an alternation: no names, references, recursion, conditions, verbs or `\\K`."""
 
-_COMBINED = 64
-"""How many patterns one alternation takes: a value that passes it is tried against each of them."""
-
 
 class _Source(NamedTuple):
     """A pattern in the dialect of the package `pcre2`."""
@@ -61,92 +59,109 @@ class _Source(NamedTuple):
 
 
 class _Pattern:
-    """A compiled pattern, which answers a value as preg_match would: an error of the engine is no match."""
+    """A compiled pattern."""
 
     def __init__(self, source: _Source) -> None:
         """Compile; raises pcre2.LibraryError when PCRE refuses the pattern."""
         self._source = source
-        self._search = self._compile(jit=True)
-        self._search_interpreted: Callable[[bytes], Any] | None = None
+        self._interpreted = self._compile()
 
-    def _compile(self, *, jit: bool) -> Callable[[bytes], Any]:
-        pattern = pcre2.compile(_PHP_LIMITS + self._source.pattern, self._source.options, jit=False)
-        if jit:
-            try:
-                pattern.jit_compile()
-            except pcre2.LibraryError:  # as PHP: a pattern that cannot be compiled to machine code is interpreted
-                pattern = pcre2.compile(_PHP_LIMITS + self._source.pattern, self._source.options, jit=False)
-        search: Callable[[bytes], Any] = pattern.match if self._source.anchored else pattern.search
-        return search
+    def _compile(self) -> Any:
+        return pcre2.compile(_PHP_LIMITS + self._source.pattern, self._source.options, jit=False)
+
+    @cached_property
+    def _machine_code(self) -> Any:
+        """The pattern as PHP runs it, made when it is first asked: most patterns of a long list never are."""
+        pattern = self._compile()
+        try:
+            pattern.jit_compile()
+        except pcre2.LibraryError:  # PHP then interprets it
+            return self._interpreted
+        return pattern
 
     def search(self, value: bytes) -> bool:
         """Whether the pattern matches; raises pcre2.LibraryError for what PCRE gives up on (limits, no valid UTF-8)."""
         try:
-            return self._search(value) is not None
+            return self._run(self._machine_code, value)
         except pcre2.LibraryError as error:
             if error.code != _JIT_STACK_LIMIT:
                 raise
-        if self._search_interpreted is None:
-            self._search_interpreted = self._compile(jit=False)
-        return self._search_interpreted(value) is not None
+        return self._run(self._interpreted, value)
 
-    def matches(self, value: bytes) -> bool:
-        """Whether preg_match is 1."""
+    def _run(self, pattern: Any, value: bytes) -> bool:
+        found = pattern.match(value) if self._source.anchored else pattern.search(value)
+        return found is not None
+
+
+class _Entry(NamedTuple):
+    """An entry with its pattern."""
+
+    entry: str
+    source: _Source
+    pattern: _Pattern
+
+    def match(self, value: bytes) -> str | None:
+        """Name the entry if preg_match is 1."""
         try:
-            return self.search(value)
+            return self.entry if self.pattern.search(value) else None
         except pcre2.LibraryError:  # preg_match is false, and MISP reads that as no match
-            return False
+            return None
 
 
 class _Group:
-    """Entries that one alternation rules out together; what passes it, and what it gives up on, is tried one by one."""
+    """Entries of one set of options that an alternation rules out together; what passes is put to each half in turn."""
 
-    def __init__(self, members: list[tuple[str, _Source, _Pattern]]) -> None:
-        self._members = [(entry, pattern) for entry, _, pattern in members]
-        self._any: _Pattern | None = None
-        if len(members) > 1:
-            first = members[0][1]
-            alternation = b"|".join(b"(?:" + source.pattern + b")" for _, source, _ in members)
-            try:
-                self._any = _Pattern(first._replace(pattern=alternation))
-            except pcre2.LibraryError:  # too large for PCRE
-                self._any = None
+    def __init__(self, members: list[_Entry]) -> None:
+        self._members = members
+        self._source = members[0].source._replace(
+            pattern=b"|".join(b"(?:" + member.source.pattern + b")" for member in members)
+        )
+
+    @cached_property
+    def _any(self) -> _Pattern | None:
+        try:
+            return _Pattern(self._source)
+        except pcre2.LibraryError:  # too large for PCRE: the halves are not
+            return None
+
+    @cached_property
+    def _halves(self) -> tuple["_Group | _Entry", "_Group | _Entry"]:
+        middle = len(self._members) // 2
+        return _together(self._members[:middle]), _together(self._members[middle:])
 
     def match(self, value: bytes) -> str | None:
-        """Name the first entry of the group that matches."""
+        """Name an entry of the group that matches."""
         if self._any is not None:
             try:
                 if not self._any.search(value):
                     return None
-            except pcre2.LibraryError:  # a limit that no pattern may reach alone
+            except pcre2.LibraryError:  # a limit that no entry may reach alone
                 pass
-        for entry, pattern in self._members:
-            if pattern.matches(value):
-                return entry
-        return None
+        first, second = self._halves
+        entry = first.match(value)
+        return second.match(value) if entry is None else entry
+
+
+def _together(members: list[_Entry]) -> _Group | _Entry:
+    return _Group(members) if len(members) > 1 else members[0]
 
 
 class RegexIndex:
-    """The entries of a regex list, compiled once and combined where that is sound."""
+    """The entries of a regex list, combined where that is sound."""
 
     def __init__(self, entries: Iterable[str]) -> None:
         inert: list[str] = []
-        alone: list[list[tuple[str, _Source, _Pattern]]] = []
-        together: dict[tuple[int, bool], list[tuple[str, _Source, _Pattern]]] = {}
+        alone: list[_Entry] = []
+        kin: dict[tuple[int, bool], list[_Entry]] = {}
         for entry in dict.fromkeys(entries):
-            source = _parse(entry)
-            try:
-                member = (entry, source, _Pattern(source)) if source else None
-            except pcre2.LibraryError:
-                member = None
-            if source is None or member is None:
+            compiled = _compile(entry)
+            if compiled is None:
                 inert.append(entry)
-            elif source.options & _EXTENDED or not _COMBINABLE.fullmatch(source.pattern):
-                alone.append([member])
+            elif compiled.source.options & _EXTENDED or not _COMBINABLE.fullmatch(compiled.source.pattern):
+                alone.append(compiled)
             else:
-                together.setdefault((source.options, source.anchored), []).append(member)
-        chunks = [kin[at : at + _COMBINED] for kin in together.values() for at in range(0, len(kin), _COMBINED)]
-        self._groups = [_Group(members) for members in [*chunks, *alone]]
+                kin.setdefault((compiled.source.options, compiled.source.anchored), []).append(compiled)
+        self._groups = [*map(_together, kin.values()), *alone]
         self.inert = tuple(inert)
 
     def match(self, value: str) -> str | None:
@@ -156,6 +171,17 @@ class RegexIndex:
             entry = group.match(subject)
             if entry is not None:
                 return entry
+        return None
+
+
+def _compile(entry: str) -> _Entry | None:
+    """Compile an entry; None: PHP or PCRE refuses it, and preg_match is false whatever the value."""
+    source = _parse(entry)
+    if source is None:
+        return None
+    try:
+        return _Entry(entry, source, _Pattern(source))
+    except pcre2.LibraryError:
         return None
 
 

@@ -76,7 +76,7 @@ _FTP = re.compile(r"^fxp(?=s?\[?:)", re.IGNORECASE)
 _BRACKETED = re.compile(r"\[(://|:|/|\.)\]|\((\.)\)|\{(\.)\}")
 _DOT = re.compile(r"\[dot\]|\(dot\)|\{dot\}", re.IGNORECASE)
 _AT = re.compile(r"\[(?:@|at)\]|\((?:@|at)\)|\{(?:@|at)\}", re.IGNORECASE)
-_FANGS = frozenset("[({*")
+_DEFANGED = re.compile(r"[\[({*]|^(?:hxxp|hxtp|htxp|meow|fxp)", re.IGNORECASE)
 
 _URL = re.compile(
     r"[a-z][a-z0-9+.-]*://(?:[^\s/?#@]*@)?(?P<host>\[[0-9a-f:.]+\]|[^\s/?#@:\[\]\"<>\\|]+)(?::(?P<port>[0-9]*))?(?:[/?#]\S*)?",
@@ -97,7 +97,7 @@ _PHONE = re.compile(r"\+?(?:[0-9]{1,3}(?:\(0\))?)?[0-9/-]{5,}[0-9]")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _AS = re.compile(r"AS([0-9]{1,10})", re.IGNORECASE)
 _ONION = re.compile(r"(?:[a-z2-7]{16}|[a-z2-7]{56})\.onion")
-_FILENAME = re.compile(r"[^/\\:*?\"<>|.][^/\\:*?\"<>|]*\.(?![0-9]+(?:[eE][0-9]+)?$)[0-9A-Za-z]+")
+_FILENAME = re.compile(r"\.?[^/\\:*?\"<>|.][^/\\:*?\"<>|]*\.(?![0-9]+(?:[eE][0-9]+)?$)[0-9A-Za-z]+")
 _TOKEN = re.compile(r"[^\s<>\"'(),;|`]+")
 
 
@@ -111,7 +111,7 @@ class Indicator:
 
 def refang(value: str) -> str:
     """Undo what makes a value unclickable: `hxxp`, `[.]`, `(dot)`, `[at]`, `[:]` and their kin."""
-    before = None
+    before = None if _DEFANGED.search(value) else value
     while before != value:  # `[[.]]` needs two turns
         before = value
         value = _FTP.sub("ftp", _HTTP.sub("http", value))
@@ -142,15 +142,19 @@ def classify(value: str) -> Indicator | None:  # noqa: PLR0911  one return for e
             return Indicator("ip-dst", found[1] if found[2] == "32" else value)
         elif is_port(found[3]):
             return Indicator("ip-dst|port", f"{found[1]}|{found[3]}")
-    if (trimmed := _trim(value)) != value:
+    if (trimmed := trim(value)) != value:
         return classify(trimmed)
     return _classify(value, refang(value)) if value else None
 
 
-def _trim(value: str) -> str:
+def trim(value: str) -> str:
     """Take off what stands around a value in prose, as MISP does, and characters that cannot be seen."""
-    value = value.translate(_INVISIBLE).strip(_WRAPPERS).strip()
-    return value if "://" in value else value.strip(_WRAPPERS + ".()")
+    if not value.isascii():
+        value = value.translate(_INVISIBLE).strip()
+    value = value.strip(_WRAPPERS)
+    if value[:1] == "(" and value[-1:] == ")":
+        value = value[1:-1].strip(_WRAPPERS)
+    return value if "://" in value else value.rstrip(".")
 
 
 def _classify(value: str, text: str) -> Indicator | None:  # noqa: PLR0911  one return for each rule

@@ -268,8 +268,26 @@ def test_a_pattern_that_pcre_gives_up_on_is_no_match_and_hides_no_other(hopeless
     assert match(REGEX, [hopeless, "/a!$/", "/b/"], value) == "/a!$/"
 
 
+def test_php_gives_up_earlier_than_pcre_would() -> None:
+    assert match(REGEX, ["/^(?:a|a)*b|!$/"], "a" * 14 + "!") is not None
+    assert match(REGEX, ["/^(?:a|a)*b|!$/"], "a" * 20 + "!") is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "value", "hit"),
+    [
+        (["/a # to the end/x", "/b\n/x"], "b", "/b\n/x"),  # a comment would swallow the next pattern
+        (["/(?-i)a/i", "/b/i"], "B", "/b/i"),  # an option would leak into the next pattern
+        (["/(a)|c/", r"/^(b)\1$/"], "bb", r"/^(b)\1$/"),  # a reference would count another's groups
+        (["/(?<n>a)/", "/(?<n>b)/"], "b", "/(?<n>b)/"),
+    ],
+)
+def test_a_pattern_means_the_same_beside_others(entries: list[str], value: str, hit: str) -> None:
+    assert match(REGEX, entries, value) == hit
+
+
 def test_a_match_that_outgrows_the_stack_of_the_machine_code_is_still_found() -> None:
-    assert match(REGEX, ["/^(?:(a)|b)*$/"], "ab" * 500) == "/^(?:(a)|b)*$/"
+    assert match(REGEX, ["/^(?:(a)|b)*$/"], "ab" * 2000) == "/^(?:(a)|b)*$/"
 
 
 def test_many_patterns_of_every_kind_are_each_found() -> None:

@@ -1,0 +1,74 @@
+"""The real misp-modules 3.1.0 as a process, with VirusTotal and Shodan on loopback behind it."""
+
+import os
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Self
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+from vendors import Vendors
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".misp-modules" / "bin" / "python"
+"""The interpreter of the environment that `make misp-modules` makes."""
+STARTS_WITHIN = 300
+"""Attempts, 0.2 s apart, in which it must answer; it takes about 2 s."""
+
+
+class RealModules:
+    """Starts misp-modules on a free port; `url` is its address, `vendors` what stands behind it.
+
+    Raises:
+        RuntimeError: it ended, or did not answer in time; its log is in the message.
+
+    """
+
+    def __init__(self) -> None:
+        self.vendors = Vendors()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - __exit__ closes it
+        launcher = Path(__file__).with_name("launch_misp_modules.py")
+        vendors = dict.fromkeys(("VIRUSTOTAL_API_URL", "SHODAN_API_URL"), self.vendors.url)
+        self._process = subprocess.Popen(  # noqa: S603 - our own launcher
+            [PYTHON, launcher, "-l", "127.0.0.1", "-p", str(port)],
+            env=os.environ | vendors | {"NO_PROXY": "127.0.0.1"},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            self._wait()
+        except requests.ConnectionError as error:
+            self.stop()
+            raise RuntimeError(f"misp-modules did not start:\n{self.log}") from error
+
+    @property
+    def log(self) -> str:
+        """What misp-modules wrote."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def _wait(self) -> None:
+        patient = HTTPAdapter(max_retries=Retry(connect=STARTS_WITHIN, backoff_factor=0.2, backoff_max=0.2))
+        with requests.Session() as session:
+            session.trust_env = False
+            session.mount("http://", patient)
+            session.get(f"{self.url}/healthcheck", timeout=10).raise_for_status()
+
+    def stop(self) -> None:
+        """End the process and what stands behind it."""
+        self._process.terminate()
+        self._process.wait(10)
+        self.vendors.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._log.close()

@@ -212,9 +212,16 @@ def test_a_request_that_lacks_something_fails_in_the_modules_own_words(query: Qu
     assert query(body).json()["error"].startswith(words)
 
 
-@pytest.mark.parametrize("timeout", ['"soon"', "null", "[]", "1e400", "NaN"])
-def test_a_timeout_that_is_no_number_of_seconds_breaks_the_request(query: Query, timeout: str) -> None:
-    answer = query(f'{{"module": "shodan", "timeout": {timeout}}}')
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(f'{{"module": "shodan", "timeout": {timeout}}}' for timeout in ('"soon"', "null", "[]", "1e400")),
+        '{"module": "shodan", "note": NaN}',
+        '"shodan"',
+    ],
+)
+def test_a_body_that_the_server_cannot_read_breaks_the_request(query: Query, body: str) -> None:
+    answer = query(body)
     assert (answer.status_code, answer.text[:6]) == (500, "<html>")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import requests
 
-from misp_playbook_lib.sandbox import mattermost, slack, thehive
+from misp_playbook_lib.sandbox import slack, thehive
 from misp_playbook_lib.sandbox.mattermost import Mattermost
 from misp_playbook_lib.sandbox.slack import Slack
 from misp_playbook_lib.sandbox.thehive import TheHive
@@ -48,21 +48,21 @@ class TestMattermost:
         assert chat.posts[0]["text"] == "a & b"
 
     def test_splits_a_long_text_wherever_it_falls_and_repeats_the_props(self, chat: Mattermost) -> None:
-        text = "é" * mattermost.MAX_POST + "| cut | here |"
+        text = "é" * 16_383 + "| cut | here |"
         post(chat.hook, {"text": text, "props": {"card": "c"}, "attachments": [{"text": "one"}]})
-        assert [kept["text"] for kept in chat.posts] == ["é" * mattermost.MAX_POST, "| cut | here |"]
+        assert [kept["text"] for kept in chat.posts] == ["é" * 16_383, "| cut | here |"]
         assert [kept["props"]["card"] for kept in chat.posts] == ["c", "c"]
         assert ["attachments" in kept["props"] for kept in chat.posts] == [False, True]
 
     def test_a_text_of_just_the_limit_is_one_post(self, chat: Mattermost) -> None:
-        post(chat.hook, {"text": "x" * mattermost.MAX_POST})
+        post(chat.hook, {"text": "x" * 16_383})
         assert len(chat.posts) == 1
 
     @pytest.mark.parametrize(("character", "written"), [("x", 1), ("é", 1), ("<", 6), ("\n", 2)])
     def test_refuses_props_that_are_too_long_as_the_server_writes_them(
         self, chat: Mattermost, character: str, written: int
     ) -> None:
-        room = mattermost.MAX_PROPS - len('{"from_webhook":"true","override_username":"webhook","card":""}')
+        room = 760_000 - len('{"from_webhook":"true","override_username":"webhook","card":""}')
         fits = character * (room // written)
         assert post(chat.hook, {"text": "t", "props": {"card": fits}}).status_code == 200
         answer = post(chat.hook, {"text": "t", "props": {"card": fits + character}})

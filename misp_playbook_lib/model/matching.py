@@ -236,17 +236,17 @@ def _network(entry: str) -> _Network | None:
     bits = _BITS[family]
     if not slash:
         return _Network(family, address, bits)
+    if family == socket.AF_INET:
+        # networks are looked up as text, so only the canonical one is ever found: 10.0.0.0/8, not 10.1.2.3/8 or /08
+        length = int(mask) if mask.isascii() and mask.isdigit() else -1
+        if mask != str(length) or length > bits or address & ((1 << (bits - length)) - 1):
+            return None
+        return _Network(family, address, length)
     if _compare(mask, bits) > 0 or _compare(mask, 0) < 0:
         return None
-    if family == socket.AF_INET6:
-        # arithmetic on a string takes the number it begins with
-        leading = _LEADING_NUMBER.match(mask)
-        return _Network(family, address, int(float(leading[1])) if leading else 0)
-    # IPv4 networks are looked up as text, so only the canonical one is ever found: 10.0.0.0/8, not 10.1.2.3/8 or /08
-    length = int(mask) if mask.isascii() and mask.isdigit() else -1
-    if mask != str(length) or address & ((1 << (bits - length)) - 1):
-        return None
-    return _Network(family, address, length)
+    # arithmetic on a string takes the number it begins with
+    leading = _LEADING_NUMBER.match(mask)
+    return _Network(family, address, int(float(leading[1])) if leading else 0)
 
 
 def _address(text: str) -> tuple[socket.AddressFamily, int] | None:

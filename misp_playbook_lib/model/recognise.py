@@ -40,7 +40,7 @@ _BECH32_ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 @lru_cache(maxsize=1)
 def public_suffixes() -> PublicSuffixList:
     """Mozilla's list of the suffixes that registries sell names under (read once, 60 ms)."""
-    return PublicSuffixList(only_icann=True, accept_unknown=False)
+    return PublicSuffixList(accept_unknown=False)
 
 
 @lru_cache(maxsize=4096)

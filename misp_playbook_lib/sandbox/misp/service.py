@@ -1,0 +1,400 @@
+"""The sandbox's MISP as a service: who asks, for what, in which form; and what tests may do to it directly."""
+
+import gzip
+import json
+import uuid as uuids
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from misp_playbook_lib.sandbox.misp import accounts, events
+from misp_playbook_lib.sandbox.misp.accounts import Account
+from misp_playbook_lib.sandbox.misp.answers import (
+    HTML,
+    NOT_ALLOWED,
+    BadRequest,
+    Forbidden,
+    InternalError,
+    MispError,
+    NotAllowed,
+    NotFound,
+    Refused,
+    error,
+    ok,
+    redirect,
+    refused,
+)
+from misp_playbook_lib.sandbox.misp.search import rest_search
+from misp_playbook_lib.sandbox.misp.state import State
+from misp_playbook_lib.sandbox.misp.values import load
+from misp_playbook_lib.sandbox.misp.warninglists import Warninglists, insert
+from misp_playbook_lib.sandbox.server import Request, Response, Service
+
+VERSION = "2.5.1"
+NO_KEY = (
+    "Authentication failed. Please make sure you pass the API key of an API enabled user along in the"
+    " Authorization header."
+)
+MALFORMED = (
+    "Invalid JSON input. Make sure that the JSON input is a correctly formatted JSON string."
+    " This request has been blocked to avoid an unfiltered request."
+)
+UNFILTERED = (
+    "Restsearch queries using GET and no parameters are not allowed. If you have passed parameters via a JSON body,"
+    " make sure you use POST requests."
+)
+CHECK_VALUE = {
+    "name": "/warninglists/checkValue API description",
+    "description": "POST a JSON list with value(s) to check against the warninglists to get a JSON dictionary as a"
+    " response with any hits, if there are any (with the key being the passed value triggering a warning).",
+    "mandatory_fields": ["[]"],
+    "url": "/warninglists/checkValue",
+}
+WRITES = {"add", "edit", "delete", "toggleEnable", "import", "update"}
+POST = {"POST", "PUT"}
+
+
+class Misp(Service):
+    """An embedded MISP 2.5.1.
+
+    Args:
+        port: the port to take, 0 for a free one.
+        data: the SQLite file that keeps its state, None for memory.
+        demo: whether an empty one gets the events of the demo.
+
+    """
+
+    name = "misp"
+
+    def __init__(self, port: int = 0, data: Path | str | None = None, *, demo: bool = True) -> None:
+        self.state = State(data)
+        self.lists = Warninglists(self.state)
+        self.events = events.Events(self.lists)
+        self.live = True
+        with self.state.write() as db:
+            fresh = db.execute("SELECT 1 FROM settings").fetchone() is None
+            for name in ("key", "plain_key", "readonly_key", "restricted_key", "uuid"):
+                value = str(uuids.uuid4()) if name == "uuid" else accounts.new_key()
+                db.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, value))
+            db.execute("INSERT OR IGNORE INTO organisations VALUES (1, 'ORGNAME', ?)", [str(uuids.uuid4())])
+            settings = dict(db.execute("SELECT name, value FROM settings").fetchall())
+        self.key = settings["key"]
+        self.plain_key = settings["plain_key"]
+        self.readonly_key = settings["readonly_key"]
+        self.restricted_key = settings["restricted_key"]
+        self._uuid = settings["uuid"]
+        self._accounts = {
+            account.key: account
+            for account in (
+                Account(self.key, accounts.ADMIN_ROLE),
+                Account(self.plain_key, accounts.PLAIN_ROLE),
+                Account(self.readonly_key, accounts.ADMIN_ROLE, read_only=True),
+                Account(self.restricted_key, accounts.ADMIN_ROLE, elsewhere=True),
+            )
+        }
+        if fresh:
+            self.lists.update()
+            if demo:
+                for event in load("demo"):
+                    self.add_event(**event)
+        super().__init__(port)
+
+    def stop(self) -> None:
+        """Close the socket; the state stays, so that `start` serves it again."""
+        super().stop()
+
+    # what tests do directly
+
+    @property
+    def warning_for_all(self) -> bool:
+        """MISP.warning_for_all: warnings for attributes without the IDS flag too."""
+        return self.lists.warning_for_all
+
+    @warning_for_all.setter
+    def warning_for_all(self, value: bool) -> None:
+        self.lists.warning_for_all = value
+
+    def add_event(
+        self,
+        info: str,
+        attributes: Iterable[dict[str, Any]] = (),
+        tags: Iterable[str] = (),
+        *,
+        published: bool = True,
+        id: int | None = None,  # noqa: A002 - MISP's word
+        org: str = "ORGNAME",
+        **fields: Any,
+    ) -> int:
+        """Add an event and return its id.
+
+        Args:
+            info: its title.
+            attributes: each with `type` and `value`, and whatever else of MISP's fields; `tags` by name.
+            tags: names of tags of the event.
+            published: whether it is published.
+            id: its id, None for the next free one.
+            org: the name of the organisation that created it.
+            fields: `date`, `timestamp`, `distribution`, … of MISP's event.
+
+        Raises:
+            Refused: what MISP would not save.
+
+        """
+        inside = [{**one, "Tag": [{"name": name} for name in one.get("tags", ())]} for one in attributes]
+        given = {"info": info, "published": published, "Attribute": inside, "Tag": [{"name": name} for name in tags]}
+        with self.state.write() as db:
+            db.execute("INSERT OR IGNORE INTO organisations (name, uuid) VALUES (?, ?)", (org, str(uuids.uuid4())))
+            (org_id,) = db.execute("SELECT id FROM organisations WHERE name = ?", [org]).fetchone()
+            return events.insert_event(db, given | fields, event_id=id, org_id=org_id)
+
+    def remove_event(self, event_id: int) -> None:
+        """Take an event away."""
+        with self.state.write() as db:
+            events.remove_event(db, event_id)
+
+    def add_warninglist(
+        self,
+        name: str,
+        type: str = "string",  # noqa: A002 - MISP's word
+        category: str = "false_positive",
+        entries: Iterable[tuple[str, str | None]] = (),
+        matching_attributes: Sequence[str] = ("ALL",),
+        *,
+        enabled: bool = True,
+        default: bool = False,
+        description: str = "",
+    ) -> int:
+        """Add a warninglist and return its id; `entries` are values with comments, `default` makes it a built-in one."""
+        row = {"name": name, "type": type, "category": category, "enabled": enabled, "builtin": default, "version": 1}
+        with self.state.write() as db:
+            list_id = insert(db, row | {"description": description or name}, entries, matching_attributes)
+        self.lists.regenerate()
+        return list_id
+
+    def warninglist(self, id_or_name: int | str) -> dict[str, Any] | None:
+        """Return a list as it is kept, None where there is none.
+
+        `entries` are values with comments in order; `matching_attributes` the types.
+        """
+        column = "id" if isinstance(id_or_name, int) else "name"
+        with self.state.read() as db:
+            row = db.execute(f"SELECT * FROM warninglists WHERE {column} = ?", [id_or_name]).fetchone()
+            if row is None:
+                return None
+            its = "WHERE warninglist_id = ? ORDER BY id"
+            entries = db.execute(f"SELECT value, comment FROM warninglist_entries {its}", row[:1]).fetchall()
+            types = db.execute(f"SELECT type FROM warninglist_types {its}", row[:1]).fetchall()
+        found = dict(row)
+        found["default"] = bool(found.pop("builtin"))
+        found["enabled"] = bool(found["enabled"])
+        return found | {"entries": [tuple(e) for e in entries], "matching_attributes": [kind for (kind,) in types]}
+
+    # what callers ask
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        path, suffix = _suffix(request.route)
+        parts = [part for part in path.split("/") if part]
+        controller = parts[0] if parts else ""
+        action = parts[1] if len(parts) > 1 else "index"
+        accepted = suffix or _accepted(request)
+        if not accepted and action != "restSearch":
+            return redirect(f"{self.url}/users/login")
+        try:
+            account = self._account(request)
+            if not self.live and not account.admin:
+                return redirect(f"{self.url}/users/login")
+            arguments = [part for part in parts[2:] if ":" not in part]
+            named = dict(part.split(":", 1) for part in parts[2:] if ":" in part)
+            return self._route(request, account, controller, action, arguments, named, accepted)
+        except MispError as problem:
+            if not accepted:
+                return Response(problem.status, f"<!DOCTYPE html>\n<h2>{problem.words}</h2>\n", {}, HTML)
+            return error(problem, request.route)
+        except Refused as problem:
+            return refused(problem)
+
+    def _account(self, request: Request) -> Account:
+        account = self._accounts.get(request.headers.get("authorization", "").strip())
+        if account is None:
+            raise Forbidden(NO_KEY)
+        if account.elsewhere:
+            raise Forbidden("It is not possible to use this Auth key from your IP address")
+        return account
+
+    def _route(
+        self,
+        request: Request,
+        account: Account,
+        controller: str,
+        action: str,
+        arguments: list[str],
+        named: dict[str, str],
+        accepted: str,
+    ) -> Response:
+        first = arguments[0] if arguments else None
+        body = _body(request) if request.method != "GET" else None
+        match controller, action:
+            case "warninglists", _:
+                return self._warninglists(
+                    request, account, action, first, body if body is not None else named, accepted
+                )
+            case "attributes", "restSearch":
+                filters = body if isinstance(body, dict) else named
+                if request.method == "GET" and not filters:
+                    raise BadRequest(UNFILTERED)
+                with self.state.read() as db:
+                    return rest_search(db, filters, self.lists.warnings())
+            case "attributes", "describeTypes":
+                return ok({"result": load("describe_types")})
+            case "attributes", "add":
+                self._require(account, "perm_add")
+                return self.events.add_attribute(first, body)
+            case "attributes", "delete":
+                self._require(account, "perm_add")
+                return self.events.delete_attribute(first, {"hard": "1"} if arguments[1:] == ["1"] else body)
+            case "events", "restSearch":
+                return self.events.search(body if isinstance(body, dict) else named)
+            case "events", "view":
+                return self.events.view(first)
+            case "events", "add":
+                self._require(account, "perm_add")
+                return self.events.add(body)
+            case "events", "publish":
+                self._require(account, "perm_publish")
+                return self.events.publish(first)
+            case "events", "delete":
+                self._require(account, "perm_add")
+                return self.events.delete(first)
+            case "tags", "attachTagToObject" | "removeTagFromObject":
+                self._require(account, "perm_tagger")
+                may_make = account.may("perm_tag_editor")
+                return self.events.tag(body, remove=action == "removeTagFromObject", may_make=may_make)
+            case "users", "view":
+                with self.state.read() as db:
+                    row = db.execute("SELECT * FROM organisations WHERE id = 1").fetchone()
+                organisation = {"id": str(row["id"]), "name": row["name"], "uuid": row["uuid"]}
+                return ok(accounts.me(account, organisation))
+            case "servers", "getPyMISPVersion":
+                return ok({"version": VERSION})
+            case "servers", "getVersion":
+                return ok(self._version(account))
+            case "servers", "getSetting":
+                return self._setting(account, first)
+            case "roles", "index":
+                return ok([{"Role": accounts.role(one["name"])} for one in load("roles")])
+            case _:
+                raise NotFound("Not Found")
+
+    @staticmethod
+    def _require(account: Account, permission: str) -> None:
+        if not account.may(permission):
+            raise Forbidden(NOT_ALLOWED)
+
+    def _warninglists(
+        self, request: Request, account: Account, action: str, first: str | None, body: Any, accepted: str
+    ) -> Response:
+        if action in WRITES:
+            self._require(account, "perm_warninglist")
+        posted = request.method == "POST"
+        match action:
+            case "index":
+                return self.lists.index(body if isinstance(body, dict) else {})
+            case "view":
+                return self.lists.view(first, csv=accepted == "csv")
+            case "add":
+                if not posted:
+                    raise InternalError
+                return self.lists.add(body)
+            case "edit":
+                if request.method not in POST:
+                    raise InternalError
+                return self.lists.edit(first, body)
+            case "toggleEnable":
+                if not posted:
+                    return ok({"saved": False, "errors": "This function only accepts POST requests."})
+                return self.lists.toggle(body)
+            case "checkValue":
+                return self.lists.check(body) if posted else ok(CHECK_VALUE)
+            case "delete":
+                if not posted:
+                    raise NotAllowed("This function can only be reached via AJAX.")
+                return self.lists.delete(first, f"{self.url}/warninglists")
+            case "export":
+                return self.lists.export(first)
+            case "import":
+                if not posted:
+                    raise NotAllowed("Method Not Allowed")
+                return self.lists.import_list(body)
+            case "update":
+                if not posted:
+                    raise NotAllowed("This action is only accessible via POST requests.")
+                return self.lists.update()
+            case _:
+                raise NotFound("Not Found")
+
+    def _version(self, account: Account) -> dict[str, Any]:
+        its_role = accounts.role(account.role)
+        permissions = {
+            name: its_role[name] for name in ("perm_sync", "perm_sighting", "perm_galaxy_editor", "perm_analyst_data")
+        }
+        return {
+            "version": VERSION,
+            "pymisp_recommended_version": VERSION,
+            **permissions,
+            "uuid": self._uuid,
+            "request_encoding": ["gzip"],
+            "filter_sightings": True,
+        }
+
+    def _setting(self, account: Account, name: str | None) -> Response:
+        if not account.admin:
+            raise Forbidden(NOT_ALLOWED)
+        if name != "MISP.warning_for_all":
+            raise NotFound(f"Setting {name} is invalid.")
+        return ok(
+            {
+                "level": 1,
+                "description": "Enable warning list triggers regardless of the IDS flag value.",
+                "value": self.warning_for_all,
+                "test": "testBool",
+                "type": "boolean",
+                "null": True,
+                "name": name,
+            }
+        )
+
+
+def _suffix(route: str) -> tuple[str, str]:
+    """Split the path and the format that its ending asks for."""
+    for suffix in ("json", "csv"):
+        if route.endswith(f".{suffix}"):
+            return route.removesuffix(f".{suffix}"), suffix
+    return route, ""
+
+
+def _accepted(request: Request) -> str:
+    """Return the format that the Accept header prefers, "" where it is none of the API's."""
+    preferred = request.headers.get("accept", "").split(",")[0].split(";")[0].strip()
+    return {"application/json": "json", "text/csv": "csv"}.get(preferred, "")
+
+
+def _body(request: Request) -> Any:
+    """Read the body: JSON or a form by its Content-Type; whatever else is ignored.
+
+    Raises:
+        NotAllowed: JSON that is none.
+
+    """
+    content_type = request.headers.get("content-type", "").split(";")[0].strip()
+    packed = request.headers.get("content-encoding") == "gzip"
+    body = gzip.decompress(request.body) if packed else request.body
+    if content_type == "application/x-www-form-urlencoded":
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    if content_type != "application/json" or not body:
+        return {}
+    try:
+        return json.loads(body)
+    except ValueError as problem:
+        raise NotAllowed(MALFORMED) from problem

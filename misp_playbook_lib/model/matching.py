@@ -48,12 +48,16 @@ class WarninglistMatcher:
         self.type = type
         index = _INDEXES[type](entries)
         self.inert: tuple[str, ...] = index.inert
-        self.match = index.match
+        self._match = index.match
+
+    def match(self, value: str) -> str | None:
+        """Name the entry, as it was given, that a bare value meets; None: none does. Nothing is trimmed or split."""
+        return self._match(value)
 
     def match_attribute(self, attribute_type: str, value: str) -> AttributeHit | None:
         """Find the entry that an attribute of this type and value meets: the first part that hits, wins."""
         for part in parts(attribute_type, value):
-            entry = self.match(part)
+            entry = self._match(part)
             if entry is not None:
                 return AttributeHit(entry, part)
         return None
@@ -94,8 +98,7 @@ class _Index(Protocol):
 
     def __init__(self, entries: Iterable[str]) -> None: ...
 
-    def match(self, value: str) -> str | None:
-        """Name the entry, as it was given, that the value meets; None: none does."""
+    def match(self, value: str) -> str | None: ...
 
 
 class _StringIndex:
@@ -215,6 +218,7 @@ class _CidrIndex:
 
 
 _BITS = {socket.AF_INET: 32, socket.AF_INET6: 128}
+_IPV4_LENGTHS = {str(length): length for length in range(33)}
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMERIC = re.compile(rf"[ \t\n\r\v\f]*{_NUMBER}[ \t\n\r\v\f]*")
 _LEADING_NUMBER = re.compile(rf"[ \t\n\r\v\f]*({_NUMBER})")
@@ -238,8 +242,8 @@ def _network(entry: str) -> _Network | None:
         return _Network(family, address, bits)
     if family == socket.AF_INET:
         # networks are looked up as text, so only the canonical one is ever found: 10.0.0.0/8, not 10.1.2.3/8 or /08
-        length = int(mask) if mask.isascii() and mask.isdigit() else -1
-        if mask != str(length) or length > bits or address & ((1 << (bits - length)) - 1):
+        length = _IPV4_LENGTHS.get(mask)
+        if length is None or address & ((1 << (bits - length)) - 1):
             return None
         return _Network(family, address, length)
     if _compare(mask, bits) > 0 or _compare(mask, 0) < 0:

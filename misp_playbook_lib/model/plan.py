@@ -1,10 +1,10 @@
 """What a run would change about a warninglist, worked out before anything is sent."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from misp_playbook_lib.model.reading import merge_doubles
 from misp_playbook_lib.model.warninglist import (
     ALL_ATTRIBUTES,
     Warninglist,
@@ -48,6 +48,7 @@ class WarninglistPlan:
     `added`, `removed`, `kept` and `commented` say how that comes about.
     """
 
+    spec: WarninglistSpec
     action: WarninglistAction
     current: Warninglist | None
     name: str
@@ -85,7 +86,7 @@ def plan(spec: WarninglistSpec, current: Warninglist | None, action: Warninglist
     a comment given for a known entry replaces its comment. `replace` leaves exactly the entries given, in their order.
     The defaults of a new list are string, known and all attribute types.
     """
-    wanted = _without_doubles(spec.entries)
+    wanted = merge_doubles(spec.entries)
     if action is WarninglistAction.APPEND and current is not None:
         wanted = _appended(current.entries, wanted)
     return difference(spec, current, action, wanted)
@@ -112,6 +113,7 @@ def difference(
     if current is not None and not (added or removed or commented):
         entries = current.entries
     return WarninglistPlan(
+        spec=spec,
         action=action,
         current=current,
         name=spec.name if current is None else current.name,
@@ -126,15 +128,6 @@ def difference(
         kept=kept,
         commented=commented,
     )
-
-
-def _without_doubles(entries: Iterable[WarninglistEntry]) -> tuple[WarninglistEntry, ...]:
-    """Keep each value once, at its first place, with the last comment given for it."""
-    seen: dict[str, WarninglistEntry] = {}
-    for entry in entries:
-        if entry.value not in seen or entry.comment:
-            seen[entry.value] = entry
-    return tuple(seen.values())
 
 
 def _appended(

@@ -6,6 +6,26 @@ from datetime import datetime
 from enum import StrEnum
 
 from misp_playbook_lib.model.indicators import Indicator
+from misp_playbook_lib.model.plan import WarninglistPlan
+from misp_playbook_lib.model.warninglist import Warninglist
+
+
+class ApplyOutcome(StrEnum):
+    """What became of a plan."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    NOT_WRITTEN = "not written (dry run)"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A plan and what became of it; `warninglist` is as read back (None: a dry run of a list that is not there)."""
+
+    plan: WarninglistPlan
+    outcome: ApplyOutcome
+    warninglist: Warninglist | None
 
 
 class Published(StrEnum):
@@ -17,8 +37,8 @@ class Published(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class EventInfo:
-    """The event a match stands in."""
+class Event:
+    """The MISP event an attribute stands in."""
 
     id: int
     uuid: str
@@ -30,19 +50,28 @@ class EventInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class AttributeMatch:
-    """An attribute in MISP that an entry hits."""
+class Attribute:
+    """A MISP attribute, with its event; `tags` are its own and those it inherits."""
 
-    entry: str
-    attribute_id: int
-    attribute_uuid: str
+    id: int
+    uuid: str
     type: str
     category: str
     value: str
     to_ids: bool
     comment: str
     timestamp: datetime
-    event: EventInfo
+    tags: tuple[str, ...]
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeMatch:
+    """An attribute in MISP that an entry hits; `part` is what it hits: the value, or half of a composite."""
+
+    entry: str
+    part: str
+    attribute: Attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +97,7 @@ class CorrelationResult:
     @property
     def events(self) -> int:
         """How many events hold a match."""
-        return len({match.event.id for match in self.matches})
+        return len({match.attribute.event.id for match in self.matches})
 
 
 class LookupStatus(StrEnum):
@@ -81,8 +110,7 @@ class LookupStatus(StrEnum):
     FAILED = "failed"
     UNKNOWN = "unknown"
     TYPE_NOT_TAKEN = "type not taken"
-    NOT_CONFIGURED = "not configured"
-    MODULE_ABSENT = "module absent"
+    WITHHELD = "withheld"
     NOT_ASKED = "not asked"
 
     @property

@@ -72,3 +72,10 @@ class WarninglistRow:
     version: int
     enabled: bool
     default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WarninglistRows:
+    """The server's lists at a glance."""
+
+    rows: tuple[WarninglistRow, ...]

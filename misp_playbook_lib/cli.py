@@ -1,0 +1,125 @@
+"""The command `misp-playbook`."""
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from misp_playbook_lib.errors import ParameterError, PlaybookError
+
+EXIT_CODES = """\b
+Exit codes:
+  0  everything was done
+  1  anything else: a defect, or a kernel that died
+  2  wrong parameters or usage; nothing was started
+  3  the run failed up to or in IN; nothing follows from it, see the message
+  4  the list is as wanted, but a search, lookup or delivery failed or is incomplete
+"""
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="misp-playbook")
+def main() -> None:
+    """Run security playbooks for MISP and keep their reports."""
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("playbook")
+@click.option("-p", "--parameter", "assignments", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Read parameters from a YAML file; -p wins over it.",
+)
+@click.option(
+    "--vault", type=click.Path(path_type=Path, dir_okay=False), help="Use this vault, and no service variable."
+)
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reports"),
+    show_default=True,
+    help="Keep the report under this folder.",
+)
+@click.option("--sandbox", is_flag=True, help="Use an embedded sandbox instead of real servers.")
+def run(
+    playbook: str,
+    assignments: Sequence[str],
+    files: Sequence[Path],
+    vault: Path | None,
+    archive: Path,
+    sandbox: bool,
+) -> None:
+    """Run PLAYBOOK, a shipped one's name or a notebook's path, and archive its report."""
+    if sandbox and vault:
+        raise click.UsageError("--sandbox brings its own vault: leave out --vault.")
+    from misp_playbook_lib import runner  # noqa: PLC0415 - papermill takes half a second that --help need not pay
+    from misp_playbook_lib.parameters import PlaybookParameters  # noqa: PLC0415
+
+    with _told_in_a_line():
+        notebook = runner.find_playbook(playbook)
+        texts = _texts(assignments, files)
+        PlaybookParameters.from_text(texts)
+        with _sandbox(sandbox, texts) as sandbox_vault:
+            result = runner.run_playbook(
+                notebook,
+                texts,
+                archive_folder=archive,
+                vault=sandbox_vault or vault,
+                hermetic=bool(sandbox_vault or vault),
+                progress=lambda step: click.echo(f"{step.code:<16} {step.status.value:<10} {step.summary}"),
+            )
+    for problem in result.problems:
+        click.echo(f"! {problem}", err=True)
+    click.echo(f"\n{result.outcome.value}: {result.message}")
+    click.echo(f"Report: {result.folder / 'report.html'}")
+    sys.exit(result.outcome.exit_code)
+
+
+@contextmanager
+def _sandbox(wanted: bool, texts: dict[str, str | list[str]]) -> Iterator[Path | None]:
+    """Start the sandbox if it is wanted, point `texts` at its module server, and yield its vault."""
+    if not wanted:
+        yield None
+        return
+    from misp_playbook_lib.sandbox import Sandbox  # noqa: PLC0415 - only a sandbox run needs it
+
+    with tempfile.TemporaryDirectory(prefix="misp-playbook-") as folder, Sandbox() as sandbox:
+        vault = Path(folder) / "keys.py"
+        sandbox.write_vault(vault)
+        texts["misp_modules_url"] = sandbox.misp_modules_url
+        yield vault
+
+
+def _texts(assignments: Sequence[str], files: Sequence[Path]) -> dict[str, str | list[str]]:
+    from misp_playbook_lib.parameters import read_parameter_file  # noqa: PLC0415
+
+    texts: dict[str, str | list[str]] = {}
+    for path in files:
+        texts |= read_parameter_file(path)
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise ParameterError([f"-p {assignment} is not of the form name=value"])
+        texts[name.strip()] = value
+    return texts
+
+
+@contextmanager
+def _told_in_a_line() -> Iterator[None]:
+    """Turn an error into its line and exit code: 2 for wrong parameters, 3 for settings."""
+    try:
+        yield
+    except ParameterError as error:
+        for problem in error.problems:
+            click.echo(f"Error: {problem}", err=True)
+        sys.exit(2)
+    except PlaybookError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(3)

@@ -1,0 +1,318 @@
+"""The MISP server, through PyMISP; its dict errors become exceptions here and nowhere else imports it."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+from pymisp import PyMISP, PyMISPError
+from requests.auth import AuthBase
+
+from misp_playbook_lib.clients import http
+from misp_playbook_lib.errors import (
+    AuthenticationFailed,
+    PermissionDenied,
+    RequestRejected,
+    ServiceError,
+    UnexpectedResponse,
+    WarninglistError,
+)
+from misp_playbook_lib.model.modules import MispServer
+from misp_playbook_lib.model.results import Attribute, Event
+from misp_playbook_lib.model.warninglist import (
+    Warninglist,
+    WarninglistCategory,
+    WarninglistEntry,
+    WarninglistRow,
+    WarninglistType,
+)
+from misp_playbook_lib.settings import Settings
+
+SERVICE = "MISP"
+READ_TIMEOUT = 300.0
+"""Seconds: MISP takes 4.4 s for an edit of 300,000 entries on an idle server, and may be busy."""
+
+PAGE_ROWS = 10_000
+"""Attributes a page: MISP answers JSON pages of this size fastest by the row."""
+
+
+class _KeyHeader(AuthBase):
+    """Sets the key anew on each request, so that an entry for the host in ~/.netrc cannot replace it."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._key
+        return request
+
+
+class _Connection(PyMISP):
+    """PyMISP that raises what went wrong: as it comes, it returns a 4xx as a dict and hides the status of a 5xx."""
+
+    def _prepare_request(self, request_type: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
+        try:
+            return super()._prepare_request(request_type, url, *args, **kwargs)
+        except requests.RequestException as error:
+            raise http.no_answer(error, SERVICE, _operation(url)) from error
+
+    def _check_response(
+        self, response: requests.Response, *args: Any, expect_json: bool = False, **kwargs: Any
+    ) -> dict[str, Any] | str:
+        del args, expect_json, kwargs
+        operation = _operation(response.request.path_url)
+        if response.history and "/users/login" in response.url:
+            raise AuthenticationFailed(
+                f"answered with its login page ({operation}); it may be in maintenance, or the key is not accepted",
+                service=SERVICE,
+                operation=operation,
+                status=response.history[0].status_code,
+            )
+        http.check_status(response, SERVICE, operation)
+        answer = http.parsed(response, SERVICE, operation)
+        if isinstance(answer, dict) and answer.get("response") is not None:
+            answer = answer["response"]
+        return answer  # type: ignore[no-any-return]  # whatever JSON MISP answered
+
+
+class MispClient:
+    """Asks one MISP server.
+
+    Args:
+        settings: where it is and with which key.
+
+    Raises:
+        ServiceError: it cannot be reached, or does not accept the key.
+
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        logging.getLogger("pymisp").setLevel(logging.CRITICAL + 1)  # it logs whole requests; we raise instead
+        key = settings.secret("misp_key")
+        try:
+            self.pymisp = http.reading(lambda: _connect(settings, key))
+        except PyMISPError as error:
+            raise UnexpectedResponse(
+                f"the answer is not MISP's ({error}); is {settings.misp_url} the right address?",
+                service=SERVICE,
+                operation="connect",
+            ) from error
+        self.server = self._server(settings)
+
+    def _server(self, settings: Settings) -> MispServer:
+        version = self._get("servers/getVersion")
+        me = self._get("users/view/me")
+        try:
+            return MispServer(
+                url=settings.misp_url,
+                version=str(version["version"]),
+                user=str(me["User"]["email"]),
+                organisation=str(me.get("Organisation", {}).get("name", "")),
+                role=str(me["Role"]["name"]),
+                may_edit_warninglists=bool(me["Role"].get("perm_warninglist")),
+                verified=settings.misp_verifycert is not False,
+                sandbox=settings.sandbox,
+            )
+        except (KeyError, TypeError) as error:
+            raise _unexpected("users/view/me") from error
+
+    def warninglists(self) -> tuple[WarninglistRow, ...]:
+        """Return every list of the server, without entries (POST warninglists/index)."""
+        answer = self._read("warninglists/index", {})
+        try:
+            rows = [row["Warninglist"] for row in answer["Warninglists"]]
+            return tuple(
+                WarninglistRow(
+                    id=int(row["id"]),
+                    name=str(row["name"]),
+                    type=str(row["type"]),
+                    category=str(row["category"]),
+                    entry_count=int(row["warninglist_entry_count"] or 0),
+                    version=int(row["version"]),
+                    enabled=bool(row["enabled"]),
+                    default=bool(row["default"]),
+                )
+                for row in rows
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unexpected("warninglists/index") from error
+
+    def warninglist(self, list_id: int) -> Warninglist:
+        """Return a list with its entries in MISP's order (GET warninglists/view/<id>).
+
+        Raises:
+            WarninglistError: there is no such list.
+            ServiceError: it could not be asked.
+
+        """
+        try:
+            answer = self._get(f"warninglists/view/{list_id}")
+        except RequestRejected as error:
+            if error.status == requests.codes.not_found:
+                raise WarninglistError(
+                    f"There is no warninglist with the ID {list_id} on {self.server.url}: "
+                    "check warninglist_id, or give a warninglist_name instead."
+                ) from None
+            raise
+        return parse_warninglist(answer)
+
+    def add_warninglist(self, fields: Mapping[str, Any]) -> int:
+        """Create a list and return its ID (POST warninglists/add)."""
+        return _list_id(self.pymisp.direct_call("warninglists/add", {"Warninglist": dict(fields)}))
+
+    def edit_warninglist(self, list_id: int, fields: Mapping[str, Any]) -> None:
+        """Change the fields given; what is omitted stays (POST warninglists/edit/<id>)."""
+        answer = self.pymisp.direct_call(f"warninglists/edit/{list_id}", {"Warninglist": dict(fields)})
+        if _list_id(answer) != list_id:
+            raise _unexpected(f"warninglists/edit/{list_id}")
+
+    def enable_warninglist(self, list_id: int) -> None:
+        """Enable a list (POST warninglists/toggleEnable, which answers 200 whatever happened: `saved` counts)."""
+        operation = "warninglists/toggleEnable"
+        answer = self._read(operation, {"id": [str(list_id)], "enabled": True})
+        if not isinstance(answer, dict) or answer.get("saved") is not True:
+            words = str(answer.get("errors", "")) if isinstance(answer, dict) else ""
+            raise RequestRejected(
+                f"the list was not enabled: {words}", service=SERVICE, operation=operation, status=200
+            )
+
+    def attributes(self, filters: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
+        """Yield pages of attributes with their events' context (POST attributes/restSearch).
+
+        Pages are asked by `page` and `limit`, ordered by id; a page shorter than its limit is the last.
+        """
+        page = 1
+        while True:
+            asked = {**filters, "returnFormat": "json", "includeContext": 1, "page": page, "limit": PAGE_ROWS}
+            answer = self._read("attributes/restSearch", asked)
+            if not isinstance(answer, dict) or not isinstance(answer.get("Attribute"), list):
+                raise _unexpected("attributes/restSearch")
+            yield answer["Attribute"]
+            if len(answer["Attribute"]) < PAGE_ROWS:
+                return
+            page += 1
+
+    def require_warninglist_permission(self) -> None:
+        """Refuse before asking where the user's role lacks perm_warninglist.
+
+        Raises:
+            PermissionDenied: naming the user, its role and what to ask for.
+
+        """
+        if not self.server.may_edit_warninglists:
+            raise PermissionDenied(
+                f"{self.server.user} (role {self.server.role}) may not edit warninglists; "
+                "ask an administrator for a role with the permission Warninglist Editor",
+                service=SERVICE,
+                operation="warninglists/edit",
+            )
+
+    def _get(self, path: str) -> Any:
+        return http.reading(lambda: self.pymisp.direct_call(path))
+
+    def _read(self, path: str, data: dict[str, Any]) -> Any:
+        return http.reading(lambda: self.pymisp.direct_call(path, data))
+
+
+def parse_warninglist(answer: Any) -> Warninglist:
+    """Read a list from either of MISP's shapes: `view` nests entries and types, `edit` has them beside.
+
+    Raises:
+        UnexpectedResponse: it is neither.
+
+    """
+    try:
+        row = answer["Warninglist"]
+        entries = row.get("WarninglistEntry", answer.get("WarninglistEntry", ()))
+        types = row.get("WarninglistType", answer.get("WarninglistType", ()))
+        return Warninglist(
+            id=int(row["id"]),
+            name=str(row["name"]),
+            description=str(row["description"]),
+            type=WarninglistType(row["type"]),
+            category=WarninglistCategory(row["category"]),
+            matching_attributes=tuple(str(one["type"]) for one in types),
+            entries=tuple(WarninglistEntry(str(one["value"]), str(one.get("comment") or "")) for one in entries),
+            version=int(row["version"]),
+            enabled=bool(row["enabled"]),
+            default=bool(row["default"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unexpected("warninglists/view") from error
+
+
+def parse_attribute(row: Mapping[str, Any]) -> Attribute:
+    """Read one row of attributes/restSearch with includeContext.
+
+    Raises:
+        UnexpectedResponse: it is not of that shape.
+
+    """
+    try:
+        event = row["Event"]
+        return Attribute(
+            id=int(row["id"]),
+            uuid=str(row["uuid"]),
+            type=str(row["type"]),
+            category=str(row["category"]),
+            value=str(row["value"]),
+            to_ids=bool(row["to_ids"]),
+            comment=str(row.get("comment") or ""),
+            timestamp=datetime.fromtimestamp(int(row["timestamp"]), UTC),
+            tags=_tags(row.get("Tag", ())),
+            event=Event(
+                id=int(event["id"]),
+                uuid=str(event["uuid"]),
+                info=str(event["info"]),
+                date=str(event.get("date", "")),
+                organisation=str((event.get("Orgc") or {}).get("name", "")),
+                published=bool(event.get("published")),
+                tags=_tags(event.get("Tag", ())),
+            ),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+        raise _unexpected("attributes/restSearch") from error
+
+
+def _connect(settings: Settings, key: str) -> PyMISP:
+    """Open PyMISP's connection; its constructor asks for versions, the user and describeTypes."""
+    url = settings.misp_url
+    try:
+        return _Connection(
+            f"{url}/",  # PyMISP joins paths to it: without the slash a MISP below a path loses that path
+            key,
+            ssl=http.verification(settings.misp_verifycert),
+            # An empty mapping would make requests look up the environment, where nothing keeps loopback out.
+            proxies=http.proxies(url) or {"no_proxy": "*"},
+            auth=_KeyHeader(key),
+            timeout=(http.CONNECT_TIMEOUT, READ_TIMEOUT),
+            tool="misp-playbook",
+        )
+    except PyMISPError as error:
+        if isinstance(error.__context__, ServiceError):
+            raise error.__context__ from None
+        raise
+
+
+def _tags(tags: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(str(tag["name"]) for tag in tags)
+
+
+def _list_id(answer: Any) -> int:
+    try:
+        return int(answer["Warninglist"]["id"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unexpected("warninglists") from error
+
+
+def _unexpected(operation: str) -> UnexpectedResponse:
+    return UnexpectedResponse(
+        f"the answer is not of the promised shape ({operation}); is this a supported MISP?",
+        service=SERVICE,
+        operation=operation,
+    )
+
+
+def _operation(url: str) -> str:
+    return url.lstrip("/")[:80]

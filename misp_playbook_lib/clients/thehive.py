@@ -1,0 +1,67 @@
+"""Adds alerts to TheHive 5."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from misp_playbook_lib.clients.http import HttpClient
+from misp_playbook_lib.errors import RequestRejected, UnexpectedResponse
+
+SERVICE = "TheHive"
+MAX_TYPE = 32
+MAX_SOURCE = 64
+MAX_SOURCE_REF = 128
+MAX_TITLE = 512
+MAX_SUMMARY = 1_048_576
+"""Characters that POST /api/v1/alert takes in each field (docs.strangebee.com, TheHive API, create alert)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert that TheHive has; `existed` says that it was there before."""
+
+    id: str
+    existed: bool
+
+
+class TheHiveClient:
+    """Speaks to one server.
+
+    Args:
+        url: where it is.
+        key: the API key of a user with manageAlert/create.
+
+    """
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url
+        self._http = HttpClient(SERVICE, headers={"Authorization": f"Bearer {key}"})
+
+    def add_alert(self, alert: dict[str, Any]) -> Alert:
+        """Add an alert, or find the one with the same type, source and sourceRef, which TheHive keeps unique.
+
+        Raises:
+            ServiceError: it was not accepted.
+
+        """
+        try:
+            answer = self._http.json("POST", f"{self.url}/api/v1/alert", "add an alert", json=alert)
+        except RequestRejected as error:
+            if existing := self._find(alert) if "already exists" in str(error) else "":
+                return Alert(existing, existed=True)
+            raise
+        return Alert(_id(answer), existed=False)
+
+    def _find(self, alert: dict[str, Any]) -> str:
+        conditions = [{"_field": field, "_value": alert[field]} for field in ("type", "source", "sourceRef")]
+        query = [{"_name": "listAlert"}, {"_name": "filter", "_and": [{"_eq": one} for one in conditions]}]
+        answer = self._http.json("POST", f"{self.url}/api/v1/query", "find an alert", json={"query": query})
+        return _id(answer[0]) if isinstance(answer, list) and answer else ""
+
+
+def _id(answer: Any) -> str:
+    try:
+        return str(answer["_id"])
+    except (KeyError, TypeError):
+        raise UnexpectedResponse(
+            "the answer is no alert; is this address the right one?", service=SERVICE, operation="add an alert"
+        ) from None

@@ -1,0 +1,330 @@
+"""The only schema of what the playbook takes: names, types, defaults and help of its parameters."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from misp_playbook_lib.errors import ParameterError
+from misp_playbook_lib.model.plan import WarninglistAction
+from misp_playbook_lib.model.warninglist import WarninglistCategory, WarninglistType
+from misp_playbook_lib.settings import Settings
+
+MATTERMOST_MESSAGE = "via a chat message"
+MATTERMOST_CARD = "via a chat message with card"
+TLP_LEVELS = ("clear", "green", "amber", "amber+strict", "red")
+PAP_LEVELS = ("clear", "green", "amber", "red")
+
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+_NEITHER = frozenset({"none", "null", "both", "~", ""})
+_LOOKS_LIKE_A_KEY = ("key", "secret", "password", "token", "hook", "apikey")
+_CLOSE = 0.8
+"""How alike two names are, by difflib's ratio, for one to be taken for a slip of the other."""
+
+MATTERMOST_OPTIONS = ("", MATTERMOST_MESSAGE, MATTERMOST_CARD)
+
+
+def _parameter(default: Any, step: str, help_: str) -> Any:
+    return Field(default=default, description=help_, json_schema_extra={"step": step})
+
+
+class PlaybookParameters(BaseModel):
+    """What an analyst or a scheduler asks of *Create a custom MISP warninglist*.
+
+    Empty means: keep what the list has, or take a new list's default. Every notifier is off, and without a name or an
+    ID the playbook refuses to start.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    misp_modules_url: str = _parameter("http://127.0.0.1:6666", "PR:2", "where the misp-modules server listens")
+    misp_modules_wait: float = _parameter(3.0, "PR:2", "seconds between two questions to a module")
+    enrich_with: list[str] = _parameter(
+        ["virustotal_public", "shodan"], "PR:2", "the expansion modules to ask; empty: none"
+    )
+    warninglist_name: str = _parameter("", "IN:2", "the list's exact name; created if there is none of that name")
+    warninglist_id: int = _parameter(0, "IN:2", "the ID of an existing list; wins over the name, never renames")
+    warninglist_description: str = _parameter("", "IN:3", "empty: keep it, or the name of a new list")
+    warninglist_type: str = _parameter(
+        "", "IN:3", "string, substring, hostname, cidr or regex; empty: keep it, or string"
+    )
+    warninglist_category: str = _parameter("", "IN:3", "false_positive or known; empty: keep it, or known")
+    warninglist_matching_attributes: list[str] = _parameter(
+        [], "IN:3", "attribute types the list applies to; empty: keep them, or all"
+    )
+    warninglist_values: list[str] = _parameter([], "IN:4", "the entries, each with an optional ' # comment'")
+    warninglist_values_action: str = _parameter(
+        "append", "IN:4", "append the values to the list or replace its entries"
+    )
+    warninglist_enable: bool = _parameter(True, "IN:6", "enable the list if it is not")
+    match_published: bool | None = _parameter(
+        True, "ER:1", "search published events (True), unpublished ones (False) or both (None)"
+    )
+    match_tags: list[str] = _parameter([], "ER:1", "only events or attributes with one of these tags; !tag: without it")
+    tlp: str = _parameter("amber", "EN:1", "TLP of summary and alert: clear, green, amber, amber+strict or red")
+    pap: str = _parameter("green", "EN:1", "PAP of the alert: clear, green, amber or red")
+    send_to_mattermost_option: str = _parameter(
+        "", "EN:2", "'via a chat message', 'via a chat message with card'; empty: do not send"
+    )
+    send_to_slack: bool = _parameter(False, "EN:2", "send the summary to Slack")
+    send_to_thehive: bool = _parameter(False, "EN:3", "add an alert to TheHive")
+    thehive_alert_title: str = _parameter("MISP Playbook Summary", "EN:3", "the alert's title")
+    thehive_alert_reference: str = _parameter("", "EN:3", "the alert's sourceRef; empty: derived from list and content")
+    thehive_alert_type: str = _parameter("MISP Playbook alert", "EN:3", "the alert's type")
+    dry_run: bool = _parameter(False, "IN:5", "write nothing, send nothing, ask no module; say what would be done")
+
+    @field_validator("warninglist_name", "warninglist_description", mode="after")
+    @classmethod
+    def _trimmed(cls, text: str) -> str:
+        return text.strip()
+
+    @field_validator("warninglist_type")
+    @classmethod
+    def _known_type(cls, text: str) -> str:
+        return _choice(text.strip().lower(), ("", *WarninglistType))
+
+    @field_validator("warninglist_category")
+    @classmethod
+    def _known_category(cls, text: str) -> str:
+        return _choice(text.strip().lower(), ("", *WarninglistCategory))
+
+    @field_validator("warninglist_values_action")
+    @classmethod
+    def _known_action(cls, text: str) -> str:
+        return _choice(text.strip().lower(), tuple(WarninglistAction))
+
+    @field_validator("send_to_mattermost_option")
+    @classmethod
+    def _known_option(cls, text: str) -> str:
+        return _choice(text.strip(), MATTERMOST_OPTIONS)
+
+    @field_validator("tlp")
+    @classmethod
+    def _known_tlp(cls, text: str) -> str:
+        return _choice(text.strip().lower().removeprefix("tlp:"), TLP_LEVELS)
+
+    @field_validator("pap")
+    @classmethod
+    def _known_pap(cls, text: str) -> str:
+        return _choice(text.strip().lower().removeprefix("pap:"), PAP_LEVELS)
+
+    @field_validator("warninglist_id")
+    @classmethod
+    def _not_negative(cls, number: int) -> int:
+        if number < 0:
+            raise ValueError("is negative")
+        return number
+
+    @field_validator("misp_modules_wait")
+    @classmethod
+    def _seconds(cls, number: float) -> float:
+        if not 0 <= number <= 3600:  # noqa: PLR2004 - an hour; NaN fails the comparison too
+            raise ValueError("is not between 0 and 3600 seconds")
+        return number
+
+    @field_validator("misp_modules_url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        parts = urlsplit(url.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+            raise ValueError("is not an http(s) URL without user name and password")
+        return url.strip().rstrip("/")
+
+    @field_validator("warninglist_matching_attributes", "match_tags", "enrich_with")
+    @classmethod
+    def _nothing_blank(cls, texts: list[str]) -> list[str]:
+        if not all(text.strip() for text in texts):
+            raise ValueError("holds an empty text; MISP would read it as no filter at all")
+        return list(dict.fromkeys(text.strip() for text in texts))
+
+    @model_validator(mode="after")
+    def _names_a_list(self) -> "PlaybookParameters":
+        if not self.warninglist_name and not self.warninglist_id:
+            raise ValueError("warninglist_name and warninglist_id are both empty: name the list to create or to extend")
+        return self
+
+    @classmethod
+    def collect(cls, values: Mapping[str, Any]) -> "PlaybookParameters":
+        """Read the parameters out of a notebook's variables.
+
+        Raises:
+            ParameterError: naming every problem at once, slips in a name included.
+
+        """
+        given = {name: values[name] for name in cls.model_fields if name in values}
+        slips = [_unknown(name, cls.model_fields) for name in values if name in Settings.model_fields]
+        slips += [
+            f"{name} is no parameter: did you mean {close}?"
+            for name, value in values.items()
+            if name not in cls.model_fields
+            and not name.startswith("_")
+            and isinstance(value, str | int | float | list)
+            and (close := nearest(name, cls.model_fields))
+        ]
+        return cls._validated(given, slips)
+
+    @classmethod
+    def from_text(cls, texts: Mapping[str, str | Sequence[str]]) -> "PlaybookParameters":
+        """Convert texts by the declared types alone: an all-digit hash and `no` stay what they are.
+
+        Raises:
+            ParameterError: naming every problem at once.
+
+        """
+        problems, given = [], {}
+        for name, text in texts.items():
+            field = cls.model_fields.get(name)
+            if field is None:
+                problems.append(_unknown(name, cls.model_fields))
+                continue
+            try:
+                given[name] = _converted(text, field)
+            except ValueError as error:
+                problems.append(f"{name} {error}")
+        return cls._validated(given, problems)
+
+    @classmethod
+    def _validated(cls, given: Mapping[str, Any], problems: list[str]) -> "PlaybookParameters":
+        try:
+            parameters = cls.model_validate(given)
+        except ValidationError as error:
+            problems = [*problems, *_messages(error)]
+        if problems:
+            raise ParameterError(problems)
+        return parameters
+
+
+def read_parameter_file(path: Path) -> dict[str, str | list[str]]:
+    """Read a YAML file of parameters, every value as text or a list of texts.
+
+    Raises:
+        ParameterError: it is not there, is not YAML, or is no mapping of names to texts.
+
+    """
+    try:
+        loaded = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)  # noqa: S506 - texts only
+    except OSError as error:
+        raise ParameterError([f"{path} cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise ParameterError([f"{path} is not UTF-8 text"]) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise ParameterError([f"{path} is not YAML{line}: {getattr(error, 'problem', error)}"]) from None
+    if loaded in (None, ""):
+        return {}
+    if not isinstance(loaded, dict):
+        raise ParameterError([f"{path} must hold one `name: value` a line"])
+    wrong = [
+        f"{name} in {path} is neither a value nor a list of values"
+        for name, value in loaded.items()
+        if not isinstance(value, str) and not _is_texts(value)
+    ]
+    if wrong:
+        raise ParameterError(wrong)
+    return loaded
+
+
+def describe() -> tuple[tuple[str, str, str, str, str], ...]:
+    """Return every parameter as (step, name, type, default, help), in the notebook's order."""
+    return tuple(
+        (step_of(field), name, type_name(field.annotation), repr(field.default), field.description or "")
+        for name, field in PlaybookParameters.model_fields.items()
+    )
+
+
+def step_of(field: FieldInfo) -> str:
+    """Return the code of the step a parameter belongs to."""
+    extra = field.json_schema_extra
+    return str(extra["step"]) if isinstance(extra, dict) else ""
+
+
+def type_name(annotation: Any) -> str:
+    """Return a type as the notebook's parameters cell writes it."""
+    return annotation.__name__ if isinstance(annotation, type) and get_origin(annotation) is None else str(annotation)
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that `name` is most likely a slip of, if any is close."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=_CLOSE)
+    return close[0] if close else None
+
+
+def _unknown(name: str, names: Iterable[str]) -> str:
+    if name in Settings.model_fields or any(word in name.lower() for word in _LOOKS_LIKE_A_KEY):
+        return f"{name} is no parameter: keys belong in the vault, parameters are archived"
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"{name} is no parameter" + (f": did you mean {close[0]}?" if close else "")
+
+
+def _choice(text: str, choices: Sequence[str]) -> str:
+    if text not in choices:
+        words = ", ".join(choice for choice in choices if choice)
+        close = nearest(text, choices)
+        hint = f" (did you mean {close}?)" if close else ""
+        raise ValueError(f"is none of {words}{' or empty' if '' in choices else ''}{hint}")
+    return text
+
+
+def _converted(text: str | Sequence[str], field: FieldInfo) -> Any:
+    annotation = field.annotation
+    if annotation == list[str]:
+        return _texts(text)
+    if not isinstance(text, str):
+        raise ValueError(f"takes one value, not a list ({type_name(annotation)})")  # noqa: TRY004 - told with the rest
+    if annotation is str:
+        return text
+    word = text.strip().lower()
+    if bool in (annotation, *get_args(annotation)):
+        return _truth(word, optional=isinstance(annotation, UnionType))
+    try:
+        return int(word) if annotation is int else float(word)
+    except ValueError:
+        raise ValueError("is not a whole number" if annotation is int else "is not a number") from None
+
+
+def _truth(word: str, *, optional: bool) -> bool | None:
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    if optional and word in _NEITHER:
+        return None
+    raise ValueError("is not true, false or none" if optional else "is not true or false")
+
+
+def _texts(text: str | Sequence[str]) -> list[str]:
+    """Read a list: as YAML's `[a, "b # c"]`, or one text a line."""
+    if not isinstance(text, str):
+        return list(text)
+    if not text.lstrip().startswith("["):
+        return text.splitlines()
+    try:
+        loaded = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - texts only
+    except yaml.YAMLError:
+        loaded = None
+    if not _is_texts(loaded):
+        raise ValueError("""is not a list: write '["a", "b # comment"]'""")
+    return list(loaded)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _messages(error: ValidationError) -> list[str]:
+    messages = []
+    for problem in error.errors(include_url=False, include_input=False):
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        words = problem["msg"].removeprefix("Value error, ")
+        if name and problem["type"] != "value_error":
+            words = f"is of the wrong type: {words[:1].lower()}{words[1:]}"
+        messages.append(f"{name} {words}".strip())
+    return messages

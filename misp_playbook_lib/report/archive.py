@@ -1,0 +1,78 @@
+"""The archive: one folder a run, written beside and moved into place when whole."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from misp_playbook_lib.errors import SettingsError
+from misp_playbook_lib.settings import REDACTED, secret_forms
+
+DEFAULT_ARCHIVE = Path("reports")
+INCOMPLETE = ".incomplete"
+NOTEBOOK = "run.ipynb"
+REPORT = "report.html"
+SUMMARY = "summary.md"
+MANIFEST = "run.json"
+
+
+class RunFolder:
+    """The folder of one run, first under `.incomplete`, then under its UTC date.
+
+    Args:
+        archive: the archive's folder; made if it is not there.
+
+    Raises:
+        SettingsError: it cannot be written.
+
+    """
+
+    def __init__(self, archive: Path) -> None:
+        moment = datetime.now(UTC)
+        self.run_id = f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self._final = archive.absolute() / f"{moment:%Y-%m-%d}" / self.run_id
+        self.path = archive.absolute() / INCOMPLETE / self.run_id
+        try:
+            for folder in (archive.absolute(), self.path.parent, self.path):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"The archive {archive} cannot be written: {error.strerror}.") from None
+
+    def write(self, name: str, text: str) -> None:
+        """Write a text file, readable by its owner alone."""
+        descriptor = os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def write_json(self, name: str, data: Any) -> None:
+        """Write a JSON file, readable by its owner alone."""
+        self.write(name, json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+
+    def redact(self, secrets_: Iterable[str]) -> int:
+        """Remove every form of every secret from every file, and return how many places held one."""
+        forms = [form.encode() for secret in secrets_ for form in secret_forms(secret)]
+        found = 0
+        for path in self._files():
+            data = path.read_bytes()
+            count = 0
+            for form in forms:
+                count += data.count(form)
+                data = data.replace(form, REDACTED.encode())
+            if count:
+                path.write_bytes(data)
+                found += count
+        return found
+
+    def finish(self) -> Path:
+        """Close the files to others, move the folder into place, and return where it is."""
+        for path in self._files():
+            path.chmod(0o600)
+        self._final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.rename(self._final)
+        return self._final
+
+    def _files(self) -> list[Path]:
+        return [path for path in sorted(self.path.rglob("*")) if path.is_file()]

@@ -1,0 +1,258 @@
+"""Runs a playbook without hands: papermill, then the report, the archive and the exit code."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import papermill
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from papermill.exceptions import PapermillExecutionError
+
+from misp_playbook_lib.errors import ParameterError, SettingsError
+from misp_playbook_lib.parameters import PlaybookParameters
+from misp_playbook_lib.report import archive, html
+from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, without_services
+from misp_playbook_lib.state import STATE_FILE, Outcome, RunState, StepRecord
+
+RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
+PACKAGED = Path(__file__).parent / "playbooks"
+CHECKOUT = Path(__file__).parent.parent / "playbooks"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended and where its artefacts are."""
+
+    run_id: str
+    outcome: Outcome
+    message: str
+    folder: Path
+    problems: tuple[str, ...]
+
+
+def find_playbook(name: str) -> Path:
+    """Return a notebook by its path, or by the name of a shipped one.
+
+    Raises:
+        ParameterError: there is none.
+
+    """
+    path = Path(name)
+    if path.suffix == ".ipynb" and path.is_file():
+        return path
+    shipped = PACKAGED if PACKAGED.is_dir() else CHECKOUT
+    candidate = shipped / f"{path.stem}.ipynb"
+    if path.parent == Path() and candidate.is_file():
+        return candidate
+    names = ", ".join(sorted(one.stem for one in shipped.glob("*.ipynb")))
+    raise ParameterError([f"There is no playbook {name}: give the path of a notebook, or one of {names}"])
+
+
+def run_playbook(
+    notebook: Path,
+    texts: Mapping[str, str | list[str]],
+    *,
+    archive_folder: Path = archive.DEFAULT_ARCHIVE,
+    vault: Path | None = None,
+    hermetic: bool = False,
+    progress: Callable[[StepRecord], None] = lambda _: None,
+) -> RunResult:
+    """Check the parameters, run the notebook, and archive whatever came of it.
+
+    Args:
+        notebook: the playbook.
+        texts: the parameters as texts, converted by their declared types alone.
+        archive_folder: where the run's folder goes.
+        vault: the vault file; None: what the environment or the default places say.
+        hermetic: whether to take every service variable out of the run's environment.
+        progress: called with each step as it ends.
+
+    Raises:
+        ParameterError: the parameters are wrong; nothing was started.
+        SettingsError: the archive cannot be written; nothing was started.
+
+    """
+    parameters = PlaybookParameters.from_text(texts)
+    given = parameters.model_dump(include=set(texts))
+    folder = archive.RunFolder(archive_folder)
+    started = datetime.now(UTC)
+    environment = _environment(folder.path, vault, hermetic=hermetic)
+    crash = _execute(notebook, folder, given, environment, progress)
+    state = RunState.load(folder.path) or RunState(folder.run_id, crash=crash or "the playbook did not start")
+    if crash and state.outcome is Outcome.SUCCESS:
+        state.crash = crash
+    return _archive(folder, notebook, parameters, state, started, environment)
+
+
+def _environment(folder: Path, vault: Path | None, *, hermetic: bool) -> dict[str, str]:
+    environment = without_services(os.environ) if hermetic else dict(os.environ)
+    environment[RUN_DIR_VARIABLE] = str(folder)
+    environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    named = vault or find_vault(environment)
+    if named is not None:
+        environment[VAULT_VARIABLE] = str(named.absolute())
+    return environment
+
+
+def _execute(
+    notebook: Path,
+    folder: archive.RunFolder,
+    given: Mapping[str, Any],
+    environment: Mapping[str, str],
+    progress: Callable[[StepRecord], None],
+) -> str:
+    """Run the notebook and return what broke it, in a line, empty if nothing did."""
+    reporter = _Progress(folder.path, progress)
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(folder.path / archive.NOTEBOOK),
+            parameters=dict(given),
+            kernel_name="python3",
+            progress_bar=False,
+            cwd=str(Path.cwd()),
+            kernel_manager_class=_kernel_manager(environment),
+            on_cell_executed=reporter.cell_executed,
+        )
+    except PapermillExecutionError as error:
+        return f"{error.ename}: {error.evalue}"
+    except RuntimeError as error:
+        return f"the kernel died: {error}"
+    finally:
+        reporter.report()
+    return ""
+
+
+class _Progress:
+    """Tells of each step once, from the state that the playbook leaves after it."""
+
+    def __init__(self, folder: Path, tell: Callable[[StepRecord], None]) -> None:
+        self._folder = folder
+        self._tell = tell
+        self._told: set[str] = set()
+
+    def cell_executed(self, **_: Any) -> None:
+        self.report()
+
+    def report(self) -> None:
+        state = RunState.load(self._folder)
+        for code, step in state.steps.items() if state else ():
+            if code not in self._told:
+                self._told.add(code)
+                self._tell(step)
+
+
+def _kernel_manager(environment: Mapping[str, str]) -> type[AsyncKernelManager]:
+    """Make a manager that starts the kernel on this interpreter, whatever kernelspecs the user has."""
+
+    class OwnKernelManager(AsyncKernelManager):
+        """Starts ipykernel on our own interpreter with the run's environment."""
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(
+                argv=[
+                    sys.executable,
+                    "-m",
+                    "ipykernel_launcher",
+                    "-f",
+                    "{connection_file}",
+                    "--HistoryManager.hist_file=:memory:",
+                ],
+                display_name="Python 3",
+                language="python",
+            )
+
+        async def _async_start_kernel(self, **kwargs: Any) -> None:
+            await super()._async_start_kernel(**{**kwargs, "env": dict(environment)})
+
+        start_kernel = _async_start_kernel
+
+    return OwnKernelManager
+
+
+def _archive(
+    folder: archive.RunFolder,
+    notebook: Path,
+    parameters: PlaybookParameters,
+    state: RunState,
+    started: datetime,
+    environment: Mapping[str, str],
+) -> RunResult:
+    """Write manifest, summary and report from the state alone, clean them, and move the folder into place."""
+    outcome = state.outcome
+    message = _message(outcome, state)
+    problems = state.problems or ((state.crash,) if state.crash else ())
+    finished = datetime.now(UTC)
+    server = state.facts.get("server", {})
+    manifest = {
+        "run_id": folder.run_id,
+        "playbook": notebook.stem,
+        "outcome": outcome.value,
+        "exit_code": outcome.exit_code,
+        "message": message,
+        "sandbox": bool(server.get("sandbox")),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
+        "seconds": round((finished - started).total_seconds(), 1),
+        "parameters": parameters.model_dump(),
+        "facts": state.facts,
+        "steps": [_step(step) for step in state.steps.values()],
+        "problems": list(problems),
+        "version": metadata.version("misp-playbook"),
+    }
+    if not (folder.path / archive.SUMMARY).exists():
+        folder.write(archive.SUMMARY, f"## {notebook.stem}\n\n{message}\n")
+    where = f"{'SANDBOX · ' if manifest['sandbox'] else ''}{server.get('url', 'not connected to MISP')}"
+    report = html.Report(
+        title=f"{parameters.warninglist_name or parameters.warninglist_id} · {notebook.stem} · {folder.run_id}",
+        outcome=outcome.value,
+        banner=f"{outcome.value.capitalize()} · {where} · {message}",
+        problems=problems,
+    )
+    if (folder.path / archive.NOTEBOOK).exists():
+        folder.write(archive.REPORT, html.render(folder.path / archive.NOTEBOOK, report, notebook.parent))
+    (folder.path / STATE_FILE).unlink(missing_ok=True)
+    folder.write_json(archive.MANIFEST, manifest)
+    if redacted := folder.redact(_secrets(environment)):
+        manifest["redacted"] = redacted
+        folder.write_json(archive.MANIFEST, manifest)
+        folder.redact(_secrets(environment))
+        problems = (*problems, f"{redacted} places held a secret and were redacted")
+    return RunResult(folder.run_id, outcome, message, folder.finish(), tuple(problems))
+
+
+def _message(outcome: Outcome, state: RunState) -> str:
+    if outcome is Outcome.CRASHED:
+        return state.crash or "the playbook did not come to its end"
+    if outcome is Outcome.FAILED:
+        return state.error
+    done = next((step.summary for code, step in state.steps.items() if code == "IN:5"), "")
+    return f"{done} {len(state.problems)} failed or incomplete." if outcome is Outcome.PARTIAL else done
+
+
+def _step(step: StepRecord) -> dict[str, Any]:
+    return {
+        "step": step.code,
+        "title": step.title,
+        "status": step.status.value,
+        "summary": step.summary,
+        "problems": step.problems,
+        "seconds": step.seconds,
+    }
+
+
+def _secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the secrets that must not be archived; a run whose settings cannot be read had none."""
+    try:
+        return load_settings(environ=environment).secrets()
+    except SettingsError:
+        return ()

@@ -1,0 +1,224 @@
+"""Keys and addresses: read from the vault file and the environment, never from parameters."""
+
+import ast
+import base64
+import ipaddress
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from misp_playbook_lib.errors import MissingSecret, SettingsError
+
+ENVIRONMENT_PREFIX = "MISP_PLAYBOOK_"
+VAULT_VARIABLE = "MISP_PLAYBOOK_VAULT"
+DEFAULT_VAULTS = (Path("vault/keys.py"), Path("../vault/keys.py"))
+SHORTEST_SECRET = 8
+REDACTED = "[redacted]"
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+
+
+class Settings(BaseModel):
+    """What the services are reached with. Only `misp_url` and `misp_key` are required.
+
+    The names are those of the vault file; `MISP_PLAYBOOK_<NAME>` in the environment wins over it.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    misp_url: str
+    misp_key: SecretStr = Field(min_length=1)
+    misp_verifycert: bool | Path = True
+    mattermost_playbook_user: str = ""
+    mattermost_hook: SecretStr | None = None
+    slack_hook: SecretStr | None = None
+    thehive_url: str = ""
+    thehive_key: SecretStr | None = None
+    virustotal_apikey: SecretStr | None = None
+    shodan_apikey: SecretStr | None = None
+    sandbox: bool = False
+
+    @field_validator("misp_key", "mattermost_hook", "slack_hook", "thehive_key", "virustotal_apikey", "shodan_apikey")
+    @classmethod
+    def _one_line(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is None:
+            return None
+        text = secret.get_secret_value().strip()
+        if not text.isascii() or not text.isprintable():
+            raise ValueError("holds characters that cannot be sent in a header")
+        return SecretStr(text)
+
+    @field_validator("misp_url", "thehive_url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        return _checked_url(url)
+
+    @field_validator("mattermost_hook", "slack_hook")
+    @classmethod
+    def _hook_address(cls, hook: SecretStr | None) -> SecretStr | None:
+        return SecretStr(_checked_url(hook.get_secret_value())) if hook else None
+
+    @field_validator("misp_verifycert", mode="before")
+    @classmethod
+    def _words_or_bundle(cls, value: object) -> object:
+        if isinstance(value, str):
+            if value.lower() in _TRUE | _FALSE:
+                return value.lower() in _TRUE
+            if not Path(value).is_file():
+                raise ValueError("is neither True, False nor the path of a CA bundle that exists")
+            return Path(value)
+        return value
+
+    @model_validator(mode="after")
+    def _sandbox_stays_here(self) -> "Settings":
+        hooks = (secret.get_secret_value() for secret in (self.mattermost_hook, self.slack_hook) if secret)
+        if self.sandbox and not all(is_loopback(url) for url in (self.misp_url, self.thehive_url, *hooks) if url):
+            raise ValueError("sandbox = True allows loopback addresses only")
+        return self
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return every secret of eight or more characters: what must never be archived."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        texts = (value.get_secret_value() for value in values if isinstance(value, SecretStr))
+        return tuple(text for text in texts if len(text) >= SHORTEST_SECRET)
+
+    def secret(self, name: str) -> str:
+        """Return the secret `name`, or an empty text where it is not configured."""
+        value: SecretStr | None = getattr(self, name)
+        return value.get_secret_value() if value else ""
+
+
+def load_settings(vault: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings: the environment first, then the vault.
+
+    Args:
+        vault: the vault file; by default `MISP_PLAYBOOK_VAULT`, then vault/keys.py here or one folder up.
+        environ: the environment, by default this process's.
+
+    Raises:
+        SettingsError: the vault is unreadable, malformed or readable by others, or a value is wrong.
+        MissingSecret: misp_url or misp_key is nowhere.
+
+    """
+    environ = os.environ if environ is None else environ
+    path = vault or find_vault(environ)
+    values = read_vault(path) if path else {}
+    for name in Settings.model_fields:
+        if text := environ.get(f"{ENVIRONMENT_PREFIX}{name.upper()}"):
+            values[name] = text
+        if isinstance(value := values.get(name), str) and not value.strip():
+            del values[name]
+    where = str(path) if path else "a vault file (copy vault/keys.example.py to vault/keys.py)"
+    for name in ("misp_url", "misp_key"):
+        if name not in values:
+            variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+            raise MissingSecret(f"{name} is missing: set it in {where}, or set {variable}.")
+    try:
+        return Settings.model_validate({name: values[name] for name in Settings.model_fields if name in values})
+    except ValidationError as error:
+        raise SettingsError(_problems(error, where)) from None
+
+
+def find_vault(environ: Mapping[str, str]) -> Path | None:
+    """Return the vault that `environ` names, else the first default one that is there.
+
+    Raises:
+        SettingsError: the vault that is named is not there.
+
+    """
+    if named := environ.get(VAULT_VARIABLE):
+        return Path(named)
+    return next((path for path in DEFAULT_VAULTS if path.is_file()), None)
+
+
+def read_vault(path: Path) -> dict[str, Any]:
+    """Read the literal assignments of a vault file; nothing in it is executed.
+
+    Raises:
+        SettingsError: it is not there, readable by others, or holds anything but `name = literal`.
+
+    """
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(f"The vault {path} cannot be read: {reason}.") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SettingsError(f"The vault {path} can be read by others than its owner: chmod 600 {path}.")
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError) as error:
+        line = f"line {error.lineno} of " if isinstance(error, SyntaxError) else ""
+        raise SettingsError(f'The vault is malformed: {line}{path} must read name = "value".') from None
+    values: dict[str, Any] = {}
+    for statement in statements:
+        match statement:
+            case ast.Expr(value=ast.Constant()):
+                continue
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                try:
+                    values[name] = ast.literal_eval(value)
+                except ValueError:
+                    raise SettingsError(
+                        f"{name} in line {statement.lineno} of {path} is not a plain value: "
+                        "the vault is read, never executed; write the value itself."
+                    ) from None
+            case _:
+                raise SettingsError(
+                    f'Line {statement.lineno} of {path} is not of the form name = "value": '
+                    "the vault is read, never executed; remove it."
+                )
+    return values
+
+
+def without_services(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `environ` without every variable that would name a service or a key."""
+    names = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return {name: value for name, value in environ.items() if name not in names}
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL points at this machine (RFC 6890: 127.0.0.0/8, ::1; RFC 6761: localhost)."""
+    host = (urlsplit(url).hostname or "").lower()
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def secret_forms(secret: str) -> tuple[str, ...]:
+    """Return how a secret can stand in a text: as it is, URL-encoded, base64 in both alphabets, JSON-escaped."""
+    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
+    urlsafe = base64.urlsafe_b64encode(secret.encode()).decode().rstrip("=")
+    return tuple(dict.fromkeys((secret, quote(secret, safe=""), quote(secret), encoded, urlsafe)))
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Replace every form of every secret in `text`."""
+    for secret in secrets:
+        for form in secret_forms(secret):
+            text = text.replace(form, REDACTED)
+    return text
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is not an http(s) URL")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user name or password")
+    return url.strip().rstrip("/")
+
+
+def _problems(error: ValidationError, where: str) -> str:
+    words = []
+    for problem in error.errors(include_url=False, include_input=False):
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        words.append(f"{name} {problem['msg'].removeprefix('Value error, ')}".strip())
+    return f"{'; '.join(words)}: correct it in {where} or the environment."

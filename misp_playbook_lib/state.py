@@ -1,0 +1,140 @@
+"""What a run has done so far, written to state.json after each step: a run that dies leaves it behind."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from misp_playbook_lib.errors import PlaybookError
+
+STATE_FILE = "state.json"
+_STOPPING = ("PR", "IN")
+"""Sections whose failures stop the run: from ER on, the list is written and a failure is recorded."""
+
+
+class StepStatus(StrEnum):
+    """How a step ended."""
+
+    RUNNING = "running"
+    DONE = "done"
+    SKIPPED = "skipped"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CRASHED = "crashed"
+
+    @property
+    def exit_code(self) -> int:
+        """The command's exit code."""
+        return {"success": 0, "partial": 4, "failed": 3, "crashed": 1}[self]
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """One step: its code, heading, how it ended, and what it says of itself."""
+
+    code: str
+    title: str
+    status: StepStatus = StepStatus.RUNNING
+    summary: str = ""
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def skip(self, reason: str) -> None:
+        """Say that there was nothing to do here, and why."""
+        self.status, self.summary = StepStatus.SKIPPED, reason
+
+    def incomplete(self, problem: str) -> None:
+        """Say what this step could not do."""
+        self.status = StepStatus.INCOMPLETE
+        self.problems.append(problem)
+
+
+@dataclass(slots=True)
+class RunState:
+    """The state of one run; `folder` None keeps it in memory."""
+
+    run_id: str
+    folder: Path | None = None
+    started: str = ""
+    finished: bool = False
+    error: str = ""
+    crash: str = ""
+    steps: dict[str, StepRecord] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, code: str, title: str) -> Iterator[StepRecord]:
+        """Run a step, record how it ended, and save; an error is recorded and raised on."""
+        record = self.steps[code] = StepRecord(code, title)
+        self.error = ""
+        begun = datetime.now(UTC)
+        try:
+            yield record
+        except PlaybookError as error:
+            record.status = StepStatus.FAILED
+            record.problems.append(f"{type(error).__name__}: {error}")
+            self.error = f"{code} {title}: {error}"
+            raise
+        except BaseException as error:
+            record.status = StepStatus.FAILED
+            self.crash = f"{code} {title}: {type(error).__name__}"
+            raise
+        else:
+            if record.status is StepStatus.RUNNING:
+                record.status = StepStatus.DONE
+        finally:
+            record.seconds = round((datetime.now(UTC) - begun).total_seconds(), 3)
+            self.save()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that failed or is incomplete, in words."""
+        return tuple(
+            f"{step.code} {step.title}: {problem}" for step in self.steps.values() for problem in step.problems
+        )
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the run stands: judged by the steps alone."""
+        if self.crash:
+            return Outcome.CRASHED
+        if any(step.status is StepStatus.FAILED and code.startswith(_STOPPING) for code, step in self.steps.items()):
+            return Outcome.FAILED
+        if not self.finished:
+            return Outcome.CRASHED
+        return Outcome.PARTIAL if self.problems else Outcome.SUCCESS
+
+    def save(self) -> None:
+        """Write the state whole or not at all."""
+        if self.folder is None:
+            return
+        data = asdict(self)
+        del data["folder"]
+        temporary = self.folder / f".{STATE_FILE}"
+        temporary.write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")
+        temporary.replace(self.folder / STATE_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> "RunState | None":
+        """Read what a run left behind, None if it did not come so far."""
+        try:
+            data = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        steps = {
+            code: StepRecord(**{**step, "status": StepStatus(step["status"])})
+            for code, step in data.pop("steps").items()
+        }
+        return cls(folder=folder, steps=steps, **data)

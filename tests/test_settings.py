@@ -1,0 +1,180 @@
+"""The vault is read, never executed; the environment wins; secrets mask themselves."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from misp_playbook_lib.errors import MissingSecret, SettingsError
+from misp_playbook_lib.settings import REDACTED, is_loopback, load_settings, read_vault, redact, secret_forms
+
+KEY = "k3y/with+signs=and~more"
+
+
+def write(path: Path, text: str, mode: int = 0o600) -> Path:
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Path:
+    return write(tmp_path / "keys.py", f'misp_url = "https://misp.example/"\nmisp_key = "{KEY}"\n')
+
+
+def test_only_address_and_key_of_misp_are_required(vault: Path) -> None:
+    settings = load_settings(vault, {})
+    assert settings.misp_url == "https://misp.example"
+    assert settings.secret("misp_key") == KEY
+    assert settings.misp_verifycert is True
+    assert settings.secret("slack_hook") == ""
+
+
+def test_the_environment_wins_over_the_vault(vault: Path) -> None:
+    environ = {"MISP_PLAYBOOK_MISP_URL": "https://other.example", "MISP_PLAYBOOK_SHODAN_APIKEY": "from-environment"}
+    settings = load_settings(vault, environ)
+    assert settings.misp_url == "https://other.example"
+    assert settings.secret("shodan_apikey") == "from-environment"
+    assert settings.secret("misp_key") == KEY
+
+
+def test_the_environment_alone_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"MISP_PLAYBOOK_MISP_URL": "http://127.0.0.1:1", "MISP_PLAYBOOK_MISP_KEY": KEY}
+    assert load_settings(environ=environ).misp_url == "http://127.0.0.1:1"
+
+
+def test_a_vault_named_in_the_environment_is_read(vault: Path) -> None:
+    assert load_settings(environ={"MISP_PLAYBOOK_VAULT": str(vault)}).secret("misp_key") == KEY
+
+
+def test_a_missing_key_is_told_with_its_name_and_place(tmp_path: Path) -> None:
+    path = write(tmp_path / "keys.py", 'misp_url = "https://misp.example"\n')
+    with pytest.raises(MissingSecret, match=r"misp_key is missing: set it in .*keys.py, or set MISP_PLAYBOOK_MISP_KEY"):
+        load_settings(path, {})
+
+
+def test_an_empty_key_counts_as_missing(tmp_path: Path) -> None:
+    path = write(tmp_path / "keys.py", 'misp_url = "https://misp.example"\nmisp_key = " "\n')
+    with pytest.raises(MissingSecret, match="misp_key"):
+        load_settings(path, {})
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620])
+def test_a_vault_that_others_can_read_or_write_is_refused(vault: Path, mode: int) -> None:
+    vault.chmod(mode)
+    with pytest.raises(SettingsError, match=f"chmod 600 {vault}"):
+        load_settings(vault, {})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import os",
+        "misp_key = open('/etc/passwd').read()",
+        "misp_key = 'a' + 'b' * 3",
+        "print(1)",
+        "misp_key: str = 'x'",
+    ],
+)
+def test_nothing_in_the_vault_is_executed(tmp_path: Path, line: str) -> None:
+    path = write(tmp_path / "keys.py", f'misp_url = "https://misp.example"\n{line}\n')
+    with pytest.raises(SettingsError, match=r"ine 2 of .*keys.py"):
+        read_vault(path)
+
+
+def test_a_malformed_vault_is_told_with_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "keys.py", 'misp_url = "https://misp.example"\nmisp_key = "unclosed\n')
+    with pytest.raises(SettingsError, match=r"line 2 of .*keys.py"):
+        read_vault(path)
+
+
+def test_a_vault_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere.py cannot be read: No such file"):
+        load_settings(tmp_path / "nowhere.py", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("misp_url", '"misp.example"'),
+        ("misp_url", '"ftp://misp.example"'),
+        ("misp_url", '"https://user:pass@misp.example"'),
+        ("misp_verifycert", '"/no/such/bundle.pem"'),
+        ("slack_hook", '"not a url"'),
+        ("misp_key", '"line\\nbreak"'),
+    ],
+)
+def test_a_wrong_value_is_told_by_name_and_never_shown(tmp_path: Path, name: str, value: str) -> None:
+    texts = {"misp_url": '"https://misp.example"', "misp_key": f'"{KEY}"', name: value}
+    path = write(tmp_path / "keys.py", "".join(f"{key} = {text}\n" for key, text in texts.items()))
+    with pytest.raises(SettingsError, match=name) as caught:
+        load_settings(path, {})
+    assert value.strip('"') not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "verify"), [("True", True), ("False", False), ('"false"', False)])
+def test_verification_is_a_flag(tmp_path: Path, text: str, verify: bool) -> None:
+    path = write(tmp_path / "keys.py", f'misp_url = "https://m.example"\nmisp_key = "x"\nmisp_verifycert = {text}\n')
+    assert load_settings(path, {}).misp_verifycert is verify
+
+
+def test_verification_can_name_a_bundle(tmp_path: Path) -> None:
+    bundle = write(tmp_path / "ca.pem", "")
+    path = write(tmp_path / "k.py", f'misp_url = "https://m.example"\nmisp_key = "x"\nmisp_verifycert = "{bundle}"\n')
+    assert load_settings(path, {}).misp_verifycert == bundle
+
+
+def test_a_sandbox_vault_allows_loopback_only(tmp_path: Path) -> None:
+    path = write(tmp_path / "k.py", 'misp_url = "https://misp.example"\nmisp_key = "x"\nsandbox = True\n')
+    with pytest.raises(SettingsError, match="loopback"):
+        load_settings(path, {})
+
+
+def test_secrets_mask_themselves(vault: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = load_settings(vault, {})
+    with caplog.at_level(logging.INFO):
+        logging.getLogger("test").info("%s %r", settings, settings)
+    assert KEY not in caplog.text
+    assert KEY not in f"{settings} {settings!r} {settings.model_dump()} {settings.misp_key}"
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=40), st.text())
+def test_no_form_of_a_secret_survives_redaction(secret: str, around: str) -> None:
+    text = around + around.join(secret_forms(secret)) + around
+    redacted = redact(text, [secret])
+    assert REDACTED in redacted
+    assert not any(form in redacted.replace(REDACTED, "\0") for form in secret_forms(secret) if form not in around)
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://127.0.0.1:80", True),
+        ("http://localhost/x", True),
+        ("http://[::1]:1/", True),
+        ("http://127.0.0.1.evil.example", False),
+        ("https://misp.example", False),
+    ],
+)
+def test_loopback_is_recognised(url: str, here: bool) -> None:
+    assert is_loopback(url) is here
+
+
+def test_the_example_vault_names_every_key_and_holds_none() -> None:
+    example = Path(__file__).parent.parent / "vault" / "keys.example.py"
+    names = {line.split(" = ")[0] for line in example.read_text().splitlines() if " = " in line and line[0] != "#"}
+    assert names == {
+        "misp_url",
+        "misp_key",
+        "misp_verifycert",
+        "mattermost_playbook_user",
+        "mattermost_hook",
+        "slack_hook",
+        "thehive_url",
+        "thehive_key",
+        "virustotal_apikey",
+        "shodan_apikey",
+    }

@@ -7,13 +7,19 @@
 Each service has a socket of its own, so that one can be stopped alone.
 """
 
+import contextlib
 import json
 import os
 from pathlib import Path
 from typing import Any, Self
 
+from misp_playbook_lib.sandbox import thehive
+from misp_playbook_lib.sandbox.mattermost import Mattermost
 from misp_playbook_lib.sandbox.misp import Misp
+from misp_playbook_lib.sandbox.modules import Modules
 from misp_playbook_lib.sandbox.server import Request, Response, Service
+from misp_playbook_lib.sandbox.slack import Slack
+from misp_playbook_lib.sandbox.thehive import TheHive
 
 __all__ = ["Sandbox"]
 
@@ -35,13 +41,20 @@ class Sandbox:
     """
 
     def __init__(self, port: int = 0, data: Path | str | None = None, attributes: int = 0, seed: int = 1) -> None:
-        self.misp = Misp(port, data)
-        self.receiver = _Inbox(self)
+        ports = iter(range(port, port + 6) if port else [0] * 6)
+        with contextlib.ExitStack() as started:
+            self.misp = started.enter_context(Misp(next(ports), data))
+            self.modules = started.enter_context(Modules(next(ports)))
+            self.mattermost = started.enter_context(Mattermost(next(ports)))
+            self.slack = started.enter_context(Slack(next(ports)))
+            self.thehive = started.enter_context(TheHive(next(ports)))
+            self.receiver = started.enter_context(_Inbox(self, next(ports)))
+            started.pop_all()
 
     @property
     def services(self) -> tuple[Service, ...]:
         """Every service of the sandbox, MISP first."""
-        return (self.misp, self.receiver)
+        return (self.misp, self.modules, self.mattermost, self.slack, self.thehive, self.receiver)
 
     @property
     def misp_url(self) -> str:
@@ -54,17 +67,32 @@ class Sandbox:
         return self.misp.key
 
     @property
+    def misp_modules_url(self) -> str:
+        """The address of the misp-modules."""
+        return self.modules.url
+
+    @property
     def inbox_url(self) -> str:
         """Where what the receivers got can be read as JSON."""
         return self.receiver.url
 
     def inbox(self) -> dict[str, list[Any]]:
         """Return what each receiver got."""
-        return {}
+        alerts = [alert | {"observables": self.thehive.observables[alert["_id"]]} for alert in self.thehive.alerts]
+        return {"mattermost": list(self.mattermost.posts), "slack": list(self.slack.posts), "thehive": alerts}
 
     def addresses(self) -> dict[str, str]:
         """Return the addresses and keys that a playbook needs, and where what it delivered can be read."""
-        return {"misp_url": self.misp_url, "misp_key": self.misp_key, "inbox_url": self.inbox_url}
+        return {
+            "misp_url": self.misp_url,
+            "misp_key": self.misp_key,
+            "misp_modules_url": self.misp_modules_url,
+            "mattermost_hook": self.mattermost.hook,
+            "slack_hook": self.slack.hook,
+            "thehive_url": self.thehive.url,
+            "thehive_key": thehive.KEY,
+            "inbox_url": self.inbox_url,
+        }
 
     def vault(self) -> str:
         """Return the text of a vault file that points to this sandbox."""
@@ -72,6 +100,13 @@ class Sandbox:
             "misp_url": self.misp_url,
             "misp_key": self.misp_key,
             "misp_verifycert": True,
+            "mattermost_playbook_user": "playbook",
+            "mattermost_hook": self.mattermost.hook,
+            "slack_hook": self.slack.hook,
+            "thehive_url": self.thehive.url,
+            "thehive_key": thehive.KEY,
+            "virustotal_apikey": "sandbox-virustotal-key",
+            "shodan_apikey": "sandbox-shodan-key",
             "sandbox": True,
         }
         return "".join(f"{name} = {value!r}\n" for name, value in entries.items())

@@ -1,5 +1,6 @@
 """The real misp-modules 3.1.0 as a process, with VirusTotal and Shodan on loopback behind it."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -8,15 +9,13 @@ from pathlib import Path
 from typing import Self
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 from vendors import Vendors
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".misp-modules" / "bin" / "python"
 """The interpreter of the environment that `make misp-modules` makes."""
-STARTS_WITHIN = 300
-"""Attempts, 0.2 s apart, in which it must answer; it takes about 2 s."""
+ATTEMPTS, BETWEEN = 300, 0.2
+"""How often it is asked whether it is there, and the seconds between; it takes about 2 s."""
 
 
 class RealModules:
@@ -41,11 +40,9 @@ class RealModules:
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
-        try:
-            self._wait()
-        except requests.ConnectionError as error:
+        if not self._starts():
             self.stop()
-            raise RuntimeError(f"misp-modules did not start:\n{self.log}") from error
+            raise RuntimeError(f"misp-modules did not start:\n{self.log}")
 
     @property
     def log(self) -> str:
@@ -53,12 +50,17 @@ class RealModules:
         self._log.seek(0)
         return self._log.read().decode(errors="replace")
 
-    def _wait(self) -> None:
-        patient = HTTPAdapter(max_retries=Retry(connect=STARTS_WITHIN, backoff_factor=0.2, backoff_max=0.2))
+    def _starts(self) -> bool:
+        """Wait until it answers; False where it ended instead, or does not answer."""
         with requests.Session() as session:
             session.trust_env = False
-            session.mount("http://", patient)
-            session.get(f"{self.url}/healthcheck", timeout=10).raise_for_status()
+            for _ in range(ATTEMPTS):
+                with contextlib.suppress(requests.ConnectionError):
+                    return session.get(f"{self.url}/healthcheck", timeout=10).ok
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(BETWEEN)
+                    return False
+        return False
 
     def stop(self) -> None:
         """End the process and what stands behind it."""

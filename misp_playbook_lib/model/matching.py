@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-import ahocorasick  # type: ignore[import-not-found]  # a bare extension module
+import ahocorasick
 
 from misp_playbook_lib.model.matching_regex import RegexIndex
 from misp_playbook_lib.model.warninglist import ALL_ATTRIBUTES, WarninglistType
@@ -184,7 +184,11 @@ def _lower(text: str) -> str:
 
 
 class _CidrIndex:
-    """The value is an address or a network inside the entry: a table of prefixes for each length in use."""
+    """The value is an address or a network inside the entry: a table of prefixes for each length in use.
+
+    Where an IPv6 network lies in one entry and is wider than another, MISP's verdict hangs on the order of its cache;
+    here it is a hit.
+    """
 
     def __init__(self, entries: Iterable[str]) -> None:
         tables: dict[socket.AddressFamily, dict[int, dict[int, str]]] = {socket.AF_INET: {}, socket.AF_INET6: {}}
@@ -221,7 +225,7 @@ _BITS = {socket.AF_INET: 32, socket.AF_INET6: 128}
 _IPV4_LENGTHS = {str(length): length for length in range(33)}
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMERIC = re.compile(rf"[ \t\n\r\v\f]*{_NUMBER}[ \t\n\r\v\f]*")
-_LEADING_NUMBER = re.compile(rf"[ \t\n\r\v\f]*({_NUMBER})")
+_LEADING_NUMBER = re.compile(rf"[ \t\n\r\v\f]*({_NUMBER}).*", re.DOTALL)
 
 
 class _Network(NamedTuple):
@@ -248,9 +252,8 @@ def _network(entry: str) -> _Network | None:
         return _Network(family, address, length)
     if _compare(mask, bits) > 0 or _compare(mask, 0) < 0:
         return None
-    # arithmetic on a string takes the number it begins with
-    leading = _LEADING_NUMBER.match(mask)
-    return _Network(family, address, int(float(leading[1])) if leading else 0)
+    # arithmetic on a string takes the number it begins with: from "0" to "128" all begin with one
+    return _Network(family, address, int(float(_LEADING_NUMBER.sub(r"\1", mask))))
 
 
 def _address(text: str) -> tuple[socket.AddressFamily, int] | None:

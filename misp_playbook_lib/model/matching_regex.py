@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import pcre2  # type: ignore[import-untyped]  # the package has no types
+import pcre2
 
 _PHP_LIMITS = b"(*LIMIT_MATCH=1000000)(*LIMIT_DEPTH=100000)"
 """php.ini's pcre.backtrack_limit and pcre.recursion_limit, as PHP ships; past them preg_match is false: no match."""

@@ -41,7 +41,7 @@ Kind = Literal[
     "deadlock",
 ]
 
-CARRIED_OUT: frozenset[Kind] = frozenset({"latency", "reset", "lost", "truncated", "deadlock"})
+CARRIED_OUT: frozenset[Kind] = frozenset({"latency", "reset", "lost", "truncated"})
 """The kinds under which the service still does what it was asked."""
 
 
@@ -92,11 +92,11 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def take(self, path: str) -> Fault | None:
-        """Say which fault strikes a request for `path`, and count it."""
+    def take(self, path: str, *, deadlock: bool = False) -> Fault | None:
+        """Say which fault strikes a request for `path`, and count it; `deadlock` asks for that kind alone."""
         with self._lock:
             for fault in self._faults:
-                if not fault.path.search(path):
+                if (fault.kind == "deadlock") != deadlock or not fault.path.search(path):
                     continue
                 if fault.after > 0:
                     fault.after -= 1

@@ -257,7 +257,7 @@ class _Conversation(BaseHTTPRequestHandler):
         body, content_type = response.encode()
         reason = HTTPStatus(response.status).phrase
         lines = [f"HTTP/1.1 {response.status} {reason}", f"Content-Length: {len(body)}"]
-        if body or "json" in content_type:
+        if body or response.content_type:
             lines.append(f"Content-Type: {content_type}")
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

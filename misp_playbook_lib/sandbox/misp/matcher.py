@@ -4,6 +4,7 @@ Rules from MISP's Warninglist::checkValue and CidrTool::contains; the verdicts o
 """
 
 import ipaddress
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -85,7 +86,7 @@ def _cidr(entry: str, value: str) -> str | None:
         return None  # MISP looks for the network's own spelling: host bits never match
     if mask not in {"", "0"} and php_less(mask, bits):
         return None
-    return f"{base}/{bits}"
+    return f"{written_address(base)}/{bits}"
 
 
 def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -96,6 +97,12 @@ def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | 
         return ipaddress.ip_address(text)
     except ValueError:
         return None
+
+
+def written_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Write an address as inet_ntop does, which ends an embedded IPv4 address in dots."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 - IPv4
+    return socket.inet_ntop(family, address.packed)
 
 
 def parse_network(entry: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int, str] | None:

@@ -3,10 +3,11 @@
 import itertools
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from misp_playbook_lib.sandbox.misp.answers import InternalError
 from misp_playbook_lib.sandbox.misp.values import fold
 
 SCHEMA = """
@@ -69,7 +70,10 @@ class State:
         self._uri = f"file:/misp-{next(_memories)}?vfs=memdb" if data is None else Path(data).absolute().as_uri()
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        self.writing = threading.Lock()
+        self._writing = threading.Lock()
+        self.waiting = 0
+        """How many writers wait for another one to end."""
+        self.deadlocks: Callable[[], bool] = lambda: False
         self._writer = self._connect()
         if data is not None:
             self._writer.execute("PRAGMA journal_mode = WAL")
@@ -99,10 +103,25 @@ class State:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Lend the writer's connection for one transaction: all of it is kept, or after an exception nothing."""
-        with self.writing, self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
-            yield self._writer
+        """Lend the writer's connection for one transaction: all of it is kept, or after an exception nothing.
+
+        Raises:
+            InternalError: the transaction ran beside another one, and `deadlocks` lets it fail.
+
+        """
+        alone = self._writing.acquire(blocking=False)
+        if not alone:
+            self.waiting += 1
+            self._writing.acquire()
+            self.waiting -= 1
+        try:
+            with self._writer:
+                self._writer.execute("BEGIN IMMEDIATE")
+                yield self._writer
+                if not alone and self.deadlocks():
+                    raise InternalError
+        finally:
+            self._writing.release()
 
     def close(self) -> None:
         """Close every connection; what was in memory is gone."""

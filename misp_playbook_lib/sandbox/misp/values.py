@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import re
+import socket
 import unicodedata
 from functools import cache
 from importlib.resources import files
@@ -33,7 +34,7 @@ def normal_address(value: str) -> str:
     """Return an IPv6 address or network in its short form, anything else as it is."""
     address, slash, mask = value.partition("/")
     try:
-        return str(ipaddress.IPv6Address(address)) + slash + mask
+        return socket.inet_ntop(socket.AF_INET6, ipaddress.IPv6Address(address).packed) + slash + mask
     except ValueError:
         return value
 

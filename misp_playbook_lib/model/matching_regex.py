@@ -1,8 +1,9 @@
 """PHP's `preg_match` over PCRE2: which entry of a regex list matches a value, by the byte as MISP does it.
 
 MISP hands each entry to `preg_match` as it stands (app/Model/Warninglist.php, `__evalRegex`), so delimiters, modifiers,
-byte-wise matching without `u`, limits and refusals are PHP's (https://www.php.net/manual/en/reference.pcre.php,
-ext/pcre/php_pcre.c). The package `pcre2` is the same engine with other defaults; what differs is translated here.
+byte-wise matching without `u`, limits and refusals are those of PHP 8 (ext/pcre/php_pcre.c;
+https://www.php.net/manual/en/reference.pcre.pattern.modifiers.php). The package `pcre2` is the same engine with other
+defaults; what differs is translated here.
 """
 
 import re
@@ -34,12 +35,13 @@ _OPTIONS = {
 """PHP's modifiers and the PCRE2 compile options behind them (pcre2.h)."""
 
 _ANCHORED = "A"
-_BAD_ESCAPES_REFUSED = "X"
-_WITHOUT_EFFECT = "S \n\r"
+_WITHOUT_EFFECT = "SX \n\r"
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
 
 _ESCAPE = re.compile(rb"\\(?:Q.*?(?:\\E|\Z)|x(?:\{[0-9A-Fa-f]+\}|[0-9A-Fa-f]{0,2})|c.|.)", re.DOTALL)
-_UNKNOWN_ESCAPES = b"FIJLMOTUYijlmquy"
+_REFUSED = rb"\i"
+"""An escape that PCRE does not know either."""
+
 _LAST_BYTE, _LAST_OF_PLANE_0, _LAST_CODE_POINT = 0xFF, 0xFFFF, 0x10FFFF
 _SURROGATES = range(0xD800, 0xE000)
 
@@ -196,18 +198,14 @@ def _parse(entry: str) -> _Source | None:
     if end is None:
         return None
     modifiers = set(text[end + 1 :])
-    if not modifiers <= {*_OPTIONS, _ANCHORED, _BAD_ESCAPES_REFUSED, *_WITHOUT_EFFECT}:
+    if not modifiers <= {*_OPTIONS, _ANCHORED, *_WITHOUT_EFFECT}:
         return None
     options = 0
     for modifier in modifiers & _OPTIONS.keys():
         options |= _OPTIONS[modifier]
     pattern = text[1:end].encode("latin-1")
-    translated = _translate(
-        pattern,
-        utf=bool(options & _UTF) or b"(*UTF)" in pattern,
-        lenient=_BAD_ESCAPES_REFUSED not in modifiers,
-    )
-    return None if translated is None else _Source(translated, options, _ANCHORED in modifiers)
+    utf = bool(options & _UTF) or b"(*UTF)" in pattern
+    return _Source(_translate(pattern, utf=utf), options, _ANCHORED in modifiers)
 
 
 def _end_of_pattern(text: str, start: str) -> int | None:
@@ -228,37 +226,28 @@ def _end_of_pattern(text: str, start: str) -> int | None:
     return None
 
 
-def _translate(pattern: bytes, *, utf: bool, lenient: bool) -> bytes | None:
-    r"""Write PHP's escapes in the package's dialect; None: an escape that PCRE refuses.
+def _translate(pattern: bytes, *, utf: bool) -> bytes:
+    r"""Write PHP's escapes in the package's dialect.
 
-    The package reads `\x` and `\u` as ECMAScript does (PCRE2_ALT_BSUX): `\x{41}` would be 41 times an x.
-    PHP reads an unknown escape as the letter (PCRE2_EXTRA_BAD_ESCAPE_IS_LITERAL), but for the modifier `X`.
+    The package reads `\x`, `\u` and `\U` as ECMAScript does (PCRE2_ALT_BSUX): `\x{41}` would be 41 times an x. PHP
+    reads `\x` as Perl does and refuses the other two.
     """
-    refused = False
 
     def rewrite(found: re.Match[bytes]) -> bytes:
-        nonlocal refused
         escape = found[0]
-        kind = escape[1:2]
-        if kind == b"x":
-            written = _hexadecimal(escape, utf=utf, braced=pattern[found.end() : found.end() + 1] == b"{")
-            if written is not None:
-                return written
-        elif kind not in _UNKNOWN_ESCAPES:
-            return escape
-        refused = refused or not lenient
-        return escape[1:]
+        if escape[1:2] == b"x":
+            digits = escape[2:].strip(b"{}")
+            malformed = not digits and pattern[found.end() : found.end() + 1] == b"{"
+            return _REFUSED if malformed else _character(int(digits or b"0", 16), utf=utf)
+        return _REFUSED if escape in {rb"\u", rb"\U"} else escape
 
-    translated = _ESCAPE.sub(rewrite, pattern)
-    return None if refused else translated
+    return _ESCAPE.sub(rewrite, pattern)
 
 
-def _hexadecimal(escape: bytes, *, utf: bool, braced: bool) -> bytes | None:
-    r"""Write `\x41` or `\x{41}` with as many digits as the package wants; None: no character has that code."""
-    digits = escape[2:].strip(b"{}")
-    code = int(digits or b"0", 16)
-    if (braced and not digits) or code > (_LAST_CODE_POINT if utf else _LAST_BYTE) or (utf and code in _SURROGATES):
-        return None
+def _character(code: int, *, utf: bool) -> bytes:
+    """Write a character by its code, in as many digits as the package wants."""
+    if code > (_LAST_CODE_POINT if utf else _LAST_BYTE) or (utf and code in _SURROGATES):
+        return _REFUSED
     if code <= _LAST_BYTE:
         return b"\\x%02x" % code
     return b"\\u%04x" % code if code <= _LAST_OF_PLANE_0 else chr(code).encode()

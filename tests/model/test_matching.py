@@ -215,7 +215,7 @@ def test_networks_that_misp_never_finds_are_inert() -> None:
         ("/evil$/D", "evil\n", False),
         ("/^(?>a+)a$/U", "aa", True),
         ("/(?<n>a)(?<n>b)/J", "ab", True),
-        ("/evil/S", "evil", True),
+        ("/evil/SX", "evil", True),
         ("/evil/i\n", "EVIL", True),
         ("/evil/i m", "EVIL", True),
         # escapes, as PCRE reads them for PHP
@@ -224,10 +224,6 @@ def test_networks_that_misp_never_finds_are_inert() -> None:
         (r"/^\x$/", "\0", True),
         (r"/^\x{20ac}\x{1F600}$/u", "€😀", True),
         (r"/^x{2}$/", "xx", True),
-        (r"/^\x{zz}$/", "x{zz}", True),
-        (r"/^\x{d800}$/u", "x{d800}", True),
-        (r"/^\u0041$/", "u0041", True),
-        (r"/^\y\L\i$/", "yLi", True),
         (r"/^\Q\x{41}\E$/", r"\x{41}", True),
         (r"/^\h\K\pL$/", " a", True),
         (r"/^(\((?:[^()]|(?1))*\))$/", "(a(b)c)", True),
@@ -264,6 +260,7 @@ def test_patterns_that_preg_match_refuses_are_inert_and_the_others_go_on_matchin
         r"/evil\/",
         "/\ud800/u",
     ]
+    refused += [r"/\y/", r"/\u0041/", r"/\U/", r"/\L/", r"/\x{zz}/", r"/\x{}/", r"/\x{100}/", r"/\x{d800}/u"]
     matcher = WarninglistMatcher(REGEX, [*refused, "/evil/"])
     assert matcher.inert == tuple(refused)
     assert matcher.match("evil") == "/evil/"

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings
 from misp_playbook_lib.state import STATE_FILE, Outcome, RunState, StepRecord
 
 RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
+KERNEL_LOG = "kernel.log"
 PACKAGED = Path(__file__).parent / "playbooks"
 CHECKOUT = Path(__file__).parent.parent / "playbooks"
 
@@ -86,7 +88,7 @@ def run_playbook(
     environment = _environment(folder.path, vault, hermetic=hermetic)
     crash = _execute(notebook, folder, given, environment, progress)
     state = RunState.load(folder.path) or RunState(folder.run_id, crash=crash or "the playbook did not start")
-    if crash and state.outcome is Outcome.SUCCESS:
+    if crash and not state.crash and state.outcome is not Outcome.FAILED:
         state.crash = crash
     return _archive(folder, notebook, parameters, state, started, environment)
 
@@ -110,24 +112,29 @@ def _execute(
 ) -> str:
     """Run the notebook and return what broke it, in a line, empty if nothing did."""
     reporter = _Progress(folder.path, progress)
+    log = folder.path / KERNEL_LOG
+    log.touch()
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(folder.path / archive.NOTEBOOK),
-            parameters=dict(given),
-            kernel_name="python3",
-            progress_bar=False,
-            cwd=str(Path.cwd()),
-            kernel_manager_class=_kernel_manager(environment),
-            on_cell_executed=reporter.cell_executed,
-        )
+        with tempfile.TemporaryDirectory(prefix="misp-playbook-") as sockets:
+            papermill.execute_notebook(
+                str(notebook),
+                str(folder.path / archive.NOTEBOOK),
+                parameters=dict(given),
+                kernel_name="python3",
+                progress_bar=False,
+                cwd=str(Path.cwd()),
+                kernel_manager_class=_kernel_manager(environment, log, Path(sockets)),
+                on_cell_executed=reporter.cell_executed,
+            )
     except PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}"
     except RuntimeError as error:
         return f"the kernel died: {error}"
     finally:
         reporter.report()
+        if not log.stat().st_size:
+            log.unlink()
     return ""
 
 
@@ -150,29 +157,34 @@ class _Progress:
                 self._tell(step)
 
 
-def _kernel_manager(environment: Mapping[str, str]) -> type[AsyncKernelManager]:
+def _kernel_manager(environment: Mapping[str, str], log: Path, sockets: Path) -> type[AsyncKernelManager]:
     """Make a manager that starts the kernel on this interpreter, whatever kernelspecs the user has."""
 
     class OwnKernelManager(AsyncKernelManager):
-        """Starts ipykernel on our own interpreter with the run's environment."""
+        """Starts ipykernel on our own interpreter with the run's environment, its sockets in a folder of the run's."""
+
+        def _transport_default(self) -> str:
+            return "ipc"
+
+        def _ip_default(self) -> str:
+            return str(sockets / "kernel")
+
+        def _connection_file_default(self) -> str:
+            return str(sockets / "connection.json")
 
         @property
         def kernel_spec(self) -> KernelSpec:
             return KernelSpec(
-                argv=[
-                    sys.executable,
-                    "-m",
-                    "ipykernel_launcher",
-                    "-f",
-                    "{connection_file}",
-                    "--HistoryManager.hist_file=:memory:",
-                ],
+                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
                 display_name="Python 3",
                 language="python",
             )
 
         async def _async_start_kernel(self, **kwargs: Any) -> None:
-            await super()._async_start_kernel(**{**kwargs, "env": dict(environment)})
+            with log.open("ab") as output:
+                await super()._async_start_kernel(
+                    **{**kwargs, "env": dict(environment), "stdout": output, "stderr": output}
+                )
 
         start_kernel = _async_start_kernel
 

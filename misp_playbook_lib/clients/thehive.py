@@ -46,7 +46,7 @@ class TheHiveClient:
         try:
             answer = self._http.json("POST", f"{self.url}/api/v1/alert", "add an alert", json=alert)
         except RequestRejected as error:
-            if existing := self._find(alert) if "already exists" in str(error) else "":
+            if existing := self._find(alert) if "already exist" in str(error) else "":
                 return Alert(existing, existed=True)
             raise
         return Alert(_id(answer), existed=False)

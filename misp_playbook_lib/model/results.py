@@ -174,10 +174,13 @@ class LookupResults:
         return sum(lookup.status in statuses for lookup in self.lookups)
 
     def enrichments(self, kinds: Iterable[EnrichmentKind]) -> tuple[Enrichment, ...]:
-        """Collect what was answered of these kinds, each value of a kind once."""
+        """Collect what was answered of these kinds: an indicator once, however many entries led to it."""
         wanted = frozenset(kinds)
         found = {
-            (one.kind, one.value): one for lookup in self.lookups for one in lookup.enrichments if one.kind in wanted
+            (one.kind, one.value, lookup.entry if one.kind is EnrichmentKind.DETECTION else ""): one
+            for lookup in self.lookups
+            for one in lookup.enrichments
+            if one.kind in wanted
         }
         return tuple(found.values())
 

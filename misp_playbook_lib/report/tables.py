@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from prettytable import PrettyTable, TableStyle
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#|~!@:])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~])")
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 

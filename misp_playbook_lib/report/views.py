@@ -268,14 +268,12 @@ def lookups_line(result: LookupResults) -> str:
     title = module_row(result.module).title
     if not result.lookups:
         return f"{title}: no entry to ask about."
-    states = [f"{count:,} {status}" for status in LookupStatus if (count := result.count(status))]
+    states = ", ".join(f"{status}: {count:,}" for status in LookupStatus if (count := result.count(status)))
     indicators = len(result.enrichments([EnrichmentKind.INDICATOR]))
-    detections = len(
-        [1 for lookup in result.lookups for one in lookup.enrichments if one.kind is EnrichmentKind.DETECTION]
-    )
+    detections = len(result.enrichments([EnrichmentKind.DETECTION]))
     return (
-        f"{title}: {result.asked:,} of {len(result.lookups):,} entries asked ({', '.join(states)}); "
-        f"{indicators:,} new indicators, {detections:,} detection ratios."
+        f"{title}: {result.asked:,} of {len(result.lookups):,} entries asked ({states}); "
+        f"new indicators: {indicators:,}, detection ratios: {detections:,}."
     )
 
 

@@ -43,7 +43,6 @@ _REFUSED = rb"\i"
 """An escape that PCRE does not know either."""
 
 _LAST_BYTE, _LAST_OF_PLANE_0, _LAST_CODE_POINT = 0xFF, 0xFFFF, 0x10FFFF
-_SURROGATES = range(0xD800, 0xE000)
 
 _COMBINABLE = re.compile(
     rb"(?:[^\\(]|\((?![?*])|\(\?(?:[:=!>]|<[=!]|[ims]*(?:-[ims]+)?[:)])|\\(?:[^0-9A-Za-z]|[aAbBdDefhHnNrRsStuvVwWxzZ]))*",
@@ -246,8 +245,8 @@ def _translate(pattern: bytes, *, utf: bool) -> bytes:
 
 def _character(code: int, *, utf: bool) -> bytes:
     """Write a character by its code, in as many digits as the package wants."""
-    if code > (_LAST_CODE_POINT if utf else _LAST_BYTE) or (utf and code in _SURROGATES):
-        return _REFUSED
     if code <= _LAST_BYTE:
         return b"\\x%02x" % code
-    return b"\\u%04x" % code if code <= _LAST_OF_PLANE_0 else chr(code).encode()
+    if code <= _LAST_OF_PLANE_0:
+        return b"\\u%04x" % code  # PCRE refuses surrogates, and any of these where a character is a byte
+    return chr(code).encode() if utf and code <= _LAST_CODE_POINT else _REFUSED

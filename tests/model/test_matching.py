@@ -261,6 +261,7 @@ def test_patterns_that_preg_match_refuses_are_inert_and_the_others_go_on_matchin
         "/\ud800/u",
     ]
     refused += [r"/\y/", r"/\u0041/", r"/\U/", r"/\L/", r"/\x{zz}/", r"/\x{}/", r"/\x{100}/", r"/\x{d800}/u"]
+    refused += [r"/\x{1f600}/", r"/\x{110000}/u"]
     matcher = WarninglistMatcher(REGEX, [*refused, "/evil/"])
     assert matcher.inert == tuple(refused)
     assert matcher.match("evil") == "/evil/"

@@ -55,8 +55,10 @@ def lint(
             findings.append(wrong)
             continue
         key = check(value, findings)
-        first = seen.setdefault(key, value)
-        if first is not value:
+        first = seen.get(key)
+        if first is None:
+            seen[key] = value
+        else:
             kind = "twice on the list" if first == value else f"nearly the same as {first}"
             findings.append(finding(Rule.NEAR_DUPLICATE, value, kind, "keep one of them"))
     return tuple(findings)

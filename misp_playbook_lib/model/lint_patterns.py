@@ -13,6 +13,7 @@ _MUCH = 0.05
 _MOST = 0.5
 """The shares of the sample, and of one kind in it, from which on an entry matches too much."""
 _SHORT = 2
+_RUN = 40
 _PROBES = [(value, value.encode()) for value in (*ORDINARY, *STRESS)]
 _JOINED = "\n".join(ORDINARY)
 
@@ -31,15 +32,24 @@ def lint_regex(value: str) -> Finding | None:
                 "require at least one character that is its own",
             )
         matched = [value for value, subject in _PROBES if compiled.pattern.search(subject)]
+        for subject in _own_stress(value):
+            compiled.pattern.search(subject)
     except pcre2.LibraryError:
         return finding(
             Rule.RUNAWAY_REGEX,
             value,
-            "it runs into PCRE2's limits on an ordinary value, which MISP reads as no match after much work",
+            "it runs into PCRE2's match limit on a short value: much work, which MISP then reads as no match",
             "avoid a repetition inside a repetition, such as (a+)+",
         )
     reason = _too_much(matched)
     return finding(Rule.BROAD_REGEX, value, reason, "narrow it down, or anchor it with ^ and $") if reason else None
+
+
+def _own_stress(entry: str) -> list[bytes]:
+    """Make long runs of the pattern's own letters; all of them stand behind, or PCRE2 would see that one is missing."""
+    own = dict.fromkeys(character for character in entry if character.isalnum())
+    behind = "!" + "".join(own)
+    return [(character * _RUN + behind).encode("utf-8", "surrogatepass") for character in list(own)[:_RUN]]
 
 
 def lint_substring(value: str) -> Finding | None:

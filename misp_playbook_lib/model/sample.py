@@ -28,13 +28,22 @@ SAMPLE: dict[str, tuple[str, ...]] = {
     ),
     "domain": (
         *("wikipedia.org", "debian.org", "mozilla.org", "eff.org", "google.com", "microsoft.com", "cloudflare.com"),
-        *("reddit.com", "ubuntu.com", "paypal.com", "netflix.com", "adobe.com", "akamai.net", "ripe.net", "bbc.co.uk"),
+        *(
+            "reddit.com",
+            "ubuntu.com",
+            "paypal.com",
+            "netflix.com",
+            "adobe.com",
+            "speedtest.net",
+            "ripe.net",
+            "bbc.co.uk",
+        ),
         *("lemonde.fr", "heise.de", "circl.lu", "yandex.ru", "baidu.cn", "nic.br", "signal.me", "europa.eu"),
     ),
     "hostname": (
         *("www.wikipedia.org", "docs.python.org", "deb.debian.org", "addons.mozilla.org", "mail.google.com"),
         *("login.live.com", "www.nytimes.com", "images.amazon.com", "api.twitter.com", "cdn.jsdelivr.net"),
-        *("static.akamai.net", "ftp.ripe.net", "www.bbc.co.uk", "www.lemonde.fr", "shop.heise.de", "maps.yandex.ru"),
+        *("static.speedtest.net", "ftp.ripe.net", "www.bbc.co.uk", "www.lemonde.fr", "shop.heise.de", "maps.yandex.ru"),
     ),
     "url": (
         *("https://www.wikipedia.org/", "https://docs.python.org/3/library/re.html", "http://deb.debian.org/debian/"),
@@ -49,7 +58,7 @@ SAMPLE: dict[str, tuple[str, ...]] = {
     ),
     "filename": (
         *("setup.exe", "kernel32.dll", "report_2023.pdf", "holiday-photos.zip", "notes.txt", "budget.xlsx"),
-        *("README.md", "letter.docx", "install.sh", "logo.png", "index.html", "backup.tar.gz", "main.js"),
+        *("README.rst", "letter.docx", "install.sh", "logo.png", "index.html", "backup.tar.gz", "main.js"),
     ),
     "vulnerability": ("CVE-2014-0160", "CVE-2017-0144", "CVE-2019-0708", "CVE-2021-44228", "CVE-2023-34362"),
     "regkey": (

@@ -32,18 +32,21 @@ class Sandbox:
     Args:
         port: MISP's port, its neighbours on the ports above; 0 for free ones.
         data: the SQLite file that keeps MISP's state, None for memory.
-        attributes: how many attributes to generate.
+        attributes: how many attributes are generated in an empty MISP.
         seed: the number from which they are generated.
 
     Raises:
         OSError: a port is taken.
+        sqlite3.Error: `data` is no database of the sandbox.
 
     """
+
+    misp: Misp
 
     def __init__(self, port: int = 0, data: Path | str | None = None, attributes: int = 0, seed: int = 1) -> None:
         ports = iter(range(port, port + 6) if port else [0] * 6)
         with contextlib.ExitStack() as started:
-            self.misp = started.enter_context(Misp(next(ports), data))
+            self.misp = started.enter_context(Misp(next(ports), data, attributes=attributes, seed=seed))
             self.modules = started.enter_context(Modules(next(ports)))
             self.mattermost = started.enter_context(Mattermost(next(ports)))
             self.slack = started.enter_context(Slack(next(ports)))
@@ -100,7 +103,7 @@ class Sandbox:
             "misp_url": self.misp_url,
             "misp_key": self.misp_key,
             "misp_verifycert": True,
-            "mattermost_playbook_user": "playbook",
+            "mattermost_playbook_user": "MISP Playbook",
             "mattermost_hook": self.mattermost.hook,
             "slack_hook": self.slack.hook,
             "thehive_url": self.thehive.url,
@@ -124,9 +127,10 @@ class Sandbox:
             file.write(self.vault())
 
     def stop(self) -> None:
-        """Stop every service."""
+        """Stop every service; what MISP kept in memory is gone."""
         for service in self.services:
             service.stop()
+        self.misp.close()
 
     def __enter__(self) -> Self:
         return self

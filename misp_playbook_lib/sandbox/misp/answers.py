@@ -24,31 +24,31 @@ class InternalError(MispError):
     """What MISP does not foresee: a missing field, a value that a column cannot hold."""
 
 
-class NotFound(MispError):
+class NotFoundError(MispError):
     """A missing thing."""
 
     status = 404
 
 
-class Forbidden(MispError):
+class ForbiddenError(MispError):
     """A key that is wrong, or whose user may not."""
 
     status = 403
 
 
-class BadRequest(MispError):
+class BadRequestError(MispError):
     """A request that makes no sense."""
 
     status = 400
 
 
-class NotAllowed(MispError):
+class NotAllowedError(MispError):
     """The wrong method, malformed JSON, and whatever else MISP calls a 405."""
 
     status = 405
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """MISP does not save what it was given; `errors` has the reasons, by field or in one text."""
 
     def __init__(self, words: str, url: str, errors: Any) -> None:
@@ -68,7 +68,7 @@ def error(problem: MispError, url: str) -> Response:
     return Response(problem.status, {"name": problem.words, "message": problem.words, "url": url}, {}, JSON)
 
 
-def refused(problem: Refused) -> Response:
+def refused(problem: RefusedError) -> Response:
     """Answer with what was wrong."""
     body = {"saved": False, "name": problem.words, "message": problem.words, "url": problem.url}
     return Response(403, body | {"errors": problem.errors}, {}, JSON)

@@ -3,6 +3,7 @@
 Rules from MISP 2.5's AppModel::convert_filters, generic_add_filter, resolveTimeDelta and
 MispAttribute::set_filter_*, and from what a server answered.
 """
+# ruff: noqa: S608 - statements are made of this package's own constants, values are parameters
 
 import datetime as dt
 import json
@@ -89,11 +90,10 @@ def value_filter(conditions: Conditions, given: Any) -> None:
         either: list[str] = []
         parameters: list[Any] = []
         if exact:
-            either.append(
-                "a.id IN (SELECT id FROM attributes WHERE key1 IN (SELECT value FROM json_each(?1))"
-                " UNION ALL SELECT id FROM attributes WHERE key2 != '' AND key2 IN (SELECT value FROM json_each(?1)))"
-            )
-            either[-1] = either[-1].replace("?1", "?")
+            chosen = "(SELECT value FROM json_each(?))"
+            firsts = f"SELECT id FROM attributes WHERE key1 IN {chosen}"
+            seconds = f"SELECT id FROM attributes WHERE key2 != '' AND key2 IN {chosen}"
+            either.append(f"a.id IN ({firsts} UNION ALL {seconds})")
             parameters += [json.dumps(exact)] * 2
         if "" in exact:
             either.append("a.key2 = ''")
@@ -104,8 +104,7 @@ def value_filter(conditions: Conditions, given: Any) -> None:
             either += ["CAST(a.value1 AS REAL) = ?", "CAST(a.value2 AS REAL) = ?"]  # MySQL compares text as a number
             parameters += [number] * 2
         if either:
-            joined = f"({' OR '.join(either)})"
-            conditions.add(joined, *parameters)
+            conditions.add(f"({' OR '.join(either)})", *parameters)
 
 
 def _without_values(conditions: Conditions, values: Iterable[str]) -> None:
@@ -160,7 +159,8 @@ def deleted_filter(conditions: Conditions, given: Any) -> None:
 
 def to_ids_filter(conditions: Conditions, given: Any) -> None:
     """Filter by the IDS flag."""
-    wanted = {truthy(value) for value in given} if isinstance(given, list) else {truthy(given) and given != "exclude"}
+    listed = given if isinstance(given, list) else [given]
+    wanted = {truthy(value) and value != "exclude" for value in listed}
     if len(wanted) == 1:
         conditions.add("a.to_ids = ?", wanted.pop())
 
@@ -199,7 +199,8 @@ def organisation_filter(conditions: Conditions, given: Any) -> None:
         chosen = json.dumps([text(value) for value in wanted])
         events = (
             "SELECT e.id FROM events e JOIN organisations o ON o.id = e.org_id"
-            " WHERE o.name IN (SELECT value FROM json_each(?)) OR CAST(o.id AS TEXT) IN (SELECT value FROM json_each(?))"
+            " WHERE o.name IN (SELECT value FROM json_each(?))"
+            " OR CAST(o.id AS TEXT) IN (SELECT value FROM json_each(?))"
         )
         conditions.add(f"a.event_id {'NOT ' if operator == 'NOT' else ''}IN ({events})", chosen, chosen)
 

@@ -4,6 +4,7 @@ Rules from MISP's Warninglist::checkValue and CidrTool::contains; the verdicts o
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ MODIFIERS = {  # PHP's letters as PCRE2's options (pcre2.h)
     "X": 0,
     "u": 0x000A0000,
 }
+NUMERIC = re.compile(r"[ \t\n\r\v\f]*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t\n\r\v\f]*")
 BRACKETS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 IPV4_BITS = 32
 
@@ -77,14 +79,14 @@ def _cidr(entry: str, value: str) -> str | None:
     if address is None or network is None:
         return None
     base, bits, written = network
-    if base.version != address.version:
+    if base.version != address.version or bits < 0:
         return None
     unused = base.max_prefixlen - bits
     if int(address) >> unused != int(base) >> unused:
         return None
     if address.version == 4 and (written != str(bits) or int(base) & ((1 << unused) - 1)):  # noqa: PLR2004 - IPv4
         return None  # MISP looks for the network's own spelling: host bits never match
-    if mask not in {"", "0"} and php_less(mask, bits):
+    if mask not in {"", "0"} and php_less(mask, str(bits)):
         return None
     return f"{written_address(base)}/{bits}"
 
@@ -106,21 +108,31 @@ def written_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> s
 
 
 def parse_network(entry: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int, str] | None:
-    """Read an entry of a cidr list: address, bits and the bits as written; None where MISP refuses it."""
+    """Read an entry of a cidr list: address, bits and the bits as written; None where MISP refuses it.
+
+    Bits that PHP takes though they are no number are -1: they never match.
+    """
     written, slash, mask = entry.partition("/")
     address = parse_address(written)
     if address is None:
         return None
     if not slash:
         return address, address.max_prefixlen, str(address.max_prefixlen)
-    if not mask.strip().isdecimal() or int(mask) > address.max_prefixlen:
+    if php_less(str(address.max_prefixlen), mask) or php_less(mask, "0"):
         return None
-    return address, int(mask), mask
+    number = php_number(mask)
+    return address, -1 if number is None else int(number), mask
 
 
-def php_less(mask: str, bits: int) -> bool:
-    """Compare a queried mask with an entry's as PHP 8 does: as numbers where it is one, else as texts."""
-    return int(mask) < bits if mask.strip().isdecimal() else mask < str(bits)
+def php_number(text: str) -> float | None:
+    """Read a numeric string as PHP 8 does, None where it is none."""
+    return float(text) if NUMERIC.fullmatch(text) else None
+
+
+def php_less(left: str, right: str) -> bool:
+    """Compare two texts as PHP 8 does: as numbers where both are, else as texts."""
+    one, other = php_number(left), php_number(right)
+    return left < right if one is None or other is None else one < other
 
 
 @lru_cache(maxsize=4096)
@@ -169,7 +181,7 @@ class Entries:
         elif list_type == "cidr":
             for entry in self.all:
                 network = parse_network(entry)
-                if network is not None:
+                if network is not None and network[1] >= 0:
                     base, bits, _ = network
                     key = (base.version, bits, int(base) >> (base.max_prefixlen - bits))
                     if base.version != 4 or matches("cidr", entry, str(base)):  # noqa: PLR2004 - IPv4

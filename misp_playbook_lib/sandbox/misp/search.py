@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from misp_playbook_lib.sandbox.misp import rows
-from misp_playbook_lib.sandbox.misp.answers import JSON, InternalError, NotFound
+from misp_playbook_lib.sandbox.misp.answers import JSON, InternalError, NotFoundError
 from misp_playbook_lib.sandbox.misp.filters import conditions_of, truthy
 from misp_playbook_lib.sandbox.misp.matcher import Warnings
 from misp_playbook_lib.sandbox.server import Response
@@ -36,13 +36,13 @@ def rest_search(db: sqlite3.Connection, filters: dict[str, Any], warnings: Warni
     """Answer a search.
 
     Raises:
-        NotFound: a format that MISP does not have.
+        NotFoundError: a format that MISP does not have.
         InternalError: a limit or page that is no number, more values than a statement holds.
 
     """
     name = str(filters.get("returnFormat") or "json")
     if name not in FORMATS:
-        raise NotFound("Invalid output format.")
+        raise NotFoundError("Invalid output format.")
     limited = truthy(filters.get("limit"))
     event = rows.CONTEXT if truthy(filters.get("includeContext")) else rows.EVENT
     query = _Query(db, filters, event)
@@ -123,9 +123,9 @@ def _warned(found: Iterable[sqlite3.Row], warnings: Warnings, *, enforce: bool) 
 def _csv(query: _Query, requested: Any) -> tuple[int, bytes]:
     columns = [name for name in requested or CSV_COLUMNS if name in CSV_COLUMNS]
     found = query.run(", ".join(CSV_COLUMNS[name] for name in columns))
-    lines = [",".join(columns)]
-    for row in found:
-        lines.append(
-            ",".join(str(cell) if isinstance(cell, int) else '"{}"'.format(cell.replace('"', '""')) for cell in row)
-        )
+    lines = [",".join(columns), *(",".join(_quoted(cell) for cell in row) for row in found)]
     return len(found), ("\n".join(lines) + "\n\n").encode()
+
+
+def _quoted(cell: Any) -> str:
+    return str(cell) if isinstance(cell, int) else '"{}"'.format(cell.replace('"', '""'))

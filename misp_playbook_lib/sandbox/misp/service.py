@@ -1,4 +1,5 @@
 """The sandbox's MISP as a service: who asks, for what, in which form; and what tests may do to it directly."""
+# ruff: noqa: S608 - statements are made of this package's own constants, values are parameters
 
 import gzip
 import json
@@ -9,30 +10,27 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from misp_playbook_lib.sandbox.misp import accounts, events
+from misp_playbook_lib.sandbox.misp import accounts
 from misp_playbook_lib.sandbox.misp.accounts import Account
 from misp_playbook_lib.sandbox.misp.answers import (
     HTML,
-    NOT_ALLOWED,
-    BadRequest,
-    Forbidden,
-    InternalError,
+    ForbiddenError,
     MispError,
-    NotAllowed,
-    NotFound,
-    Refused,
+    NotAllowedError,
+    RefusedError,
     error,
-    ok,
     redirect,
     refused,
 )
-from misp_playbook_lib.sandbox.misp.search import rest_search
+from misp_playbook_lib.sandbox.misp.events import Events, insert_event, remove_event
+from misp_playbook_lib.sandbox.misp.generate import fill
+from misp_playbook_lib.sandbox.misp.lists import insert
+from misp_playbook_lib.sandbox.misp.routes import Call, answer
 from misp_playbook_lib.sandbox.misp.state import State
 from misp_playbook_lib.sandbox.misp.values import load
-from misp_playbook_lib.sandbox.misp.warninglists import Warninglists, insert
+from misp_playbook_lib.sandbox.misp.warninglists import Warninglists
 from misp_playbook_lib.sandbox.server import Request, Response, Service
 
-VERSION = "2.5.1"
 NO_KEY = (
     "Authentication failed. Please make sure you pass the API key of an API enabled user along in the"
     " Authorization header."
@@ -41,19 +39,6 @@ MALFORMED = (
     "Invalid JSON input. Make sure that the JSON input is a correctly formatted JSON string."
     " This request has been blocked to avoid an unfiltered request."
 )
-UNFILTERED = (
-    "Restsearch queries using GET and no parameters are not allowed. If you have passed parameters via a JSON body,"
-    " make sure you use POST requests."
-)
-CHECK_VALUE = {
-    "name": "/warninglists/checkValue API description",
-    "description": "POST a JSON list with value(s) to check against the warninglists to get a JSON dictionary as a"
-    " response with any hits, if there are any (with the key being the passed value triggering a warning).",
-    "mandatory_fields": ["[]"],
-    "url": "/warninglists/checkValue",
-}
-WRITES = {"add", "edit", "delete", "toggleEnable", "import", "update"}
-POST = {"POST", "PUT"}
 
 
 class Misp(Service):
@@ -63,15 +48,25 @@ class Misp(Service):
         port: the port to take, 0 for a free one.
         data: the SQLite file that keeps its state, None for memory.
         demo: whether an empty one gets the events of the demo.
+        attributes: how many attributes are generated in an empty one.
+        seed: the number from which they are generated.
+
+    Raises:
+        OSError: the port is taken.
+        sqlite3.Error: the file is no database of the sandbox.
 
     """
 
     name = "misp"
+    lists: Warninglists
+    events: Events
 
-    def __init__(self, port: int = 0, data: Path | str | None = None, *, demo: bool = True) -> None:
+    def __init__(
+        self, port: int = 0, data: Path | str | None = None, *, demo: bool = True, attributes: int = 0, seed: int = 1
+    ) -> None:
         self.state = State(data)
         self.lists = Warninglists(self.state)
-        self.events = events.Events(self.lists)
+        self.events = Events(self.lists)
         self.live = True
         """MISP.live: False is maintenance, in which only site admins are let in."""
         self._path: ContextVar[str | None] = ContextVar("path", default=None)
@@ -87,7 +82,7 @@ class Misp(Service):
         self.plain_key = settings["plain_key"]
         self.readonly_key = settings["readonly_key"]
         self.restricted_key = settings["restricted_key"]
-        self._uuid = settings["uuid"]
+        self.uuid = settings["uuid"]
         self._accounts = {
             account.key: account
             for account in (
@@ -102,7 +97,17 @@ class Misp(Service):
             if demo:
                 for event in load("demo"):
                     self.add_event(**event)
+            if attributes:
+                fill(self.state, attributes, seed)
         super().__init__(port)
+
+    def close(self) -> None:
+        """Stop for good: what is in memory is gone."""
+        self.stop()
+        self.state.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # what tests do directly
 
@@ -138,7 +143,7 @@ class Misp(Service):
             fields: `date`, `timestamp`, `distribution`, … of MISP's event.
 
         Raises:
-            Refused: what MISP would not save.
+            RefusedError: what MISP would not save.
 
         """
         inside = [{**one, "Tag": [{"name": name} for name in one.get("tags", ())]} for one in attributes]
@@ -146,12 +151,12 @@ class Misp(Service):
         with self.state.write() as db:
             db.execute("INSERT OR IGNORE INTO organisations (name, uuid) VALUES (?, ?)", (org, str(uuids.uuid4())))
             (org_id,) = db.execute("SELECT id FROM organisations WHERE name = ?", [org]).fetchone()
-            return events.insert_event(db, given | fields, event_id=id, org_id=org_id)
+            return insert_event(db, given | fields, event_id=id, org_id=org_id)
 
     def remove_event(self, event_id: int) -> None:
         """Take an event away."""
         with self.state.write() as db:
-            events.remove_event(db, event_id)
+            remove_event(db, event_id)
 
     def add_warninglist(
         self,
@@ -166,11 +171,21 @@ class Misp(Service):
         description: str = "",
         version: int = 1,
     ) -> int:
-        """Add a warninglist and return its id; `entries` are values with comments, `default` makes it a built-in one."""
-        row = {"name": name, "type": type, "category": category, "enabled": enabled, "builtin": default, "version": version}
+        """Add a warninglist and return its id.
+
+        `entries` are values with comments; `default` makes it a built-in list.
+        """
+        row = {
+            "name": name,
+            "type": type,
+            "category": category,
+            "enabled": enabled,
+            "builtin": default,
+            "version": version,
+        }
         with self.state.write() as db:
             list_id = insert(db, row | {"description": description or name}, entries, matching_attributes)
-        self.lists.regenerate()
+        self.lists.regenerate(list_id)
         return list_id
 
     def warninglist(self, id_or_name: int | str) -> dict[str, Any] | None:
@@ -207,14 +222,20 @@ class Misp(Service):
             account = self._account(request)
             if not self.live and not account.admin:
                 return redirect(f"{self.url}/users/login")
-            arguments = [part for part in parts[2:] if ":" not in part]
-            named = dict(part.split(":", 1) for part in parts[2:] if ":" in part)
-            return self._route(request, account, controller, action, arguments, named, accepted)
+            call = Call(
+                account=account,
+                method=request.method,
+                arguments=tuple(part for part in parts[2:] if ":" not in part),
+                named=dict(part.split(":", 1) for part in parts[2:] if ":" in part),
+                body=_body(request) if request.method != "GET" else None,
+                csv=accepted == "csv",
+            )
+            return answer(self, controller, action, call)
         except MispError as problem:
             if not accepted:
                 return Response(problem.status, f"<!DOCTYPE html>\n<h2>{problem.words}</h2>\n", {}, HTML)
             return error(problem, request.route)
-        except Refused as problem:
+        except RefusedError as problem:
             return refused(problem)
 
     def _deadlocks(self) -> bool:
@@ -224,152 +245,10 @@ class Misp(Service):
     def _account(self, request: Request) -> Account:
         account = self._accounts.get(request.headers.get("authorization", "").strip())
         if account is None:
-            raise Forbidden(NO_KEY)
+            raise ForbiddenError(NO_KEY)
         if account.elsewhere:
-            raise Forbidden("It is not possible to use this Auth key from your IP address")
+            raise ForbiddenError("It is not possible to use this Auth key from your IP address")
         return account
-
-    def _route(
-        self,
-        request: Request,
-        account: Account,
-        controller: str,
-        action: str,
-        arguments: list[str],
-        named: dict[str, str],
-        accepted: str,
-    ) -> Response:
-        first = arguments[0] if arguments else None
-        body = _body(request) if request.method != "GET" else None
-        match controller, action:
-            case "warninglists", _:
-                return self._warninglists(
-                    request, account, action, first, body if body is not None else named, accepted
-                )
-            case "attributes", "restSearch":
-                filters = body if isinstance(body, dict) else named
-                if request.method == "GET" and not filters:
-                    raise BadRequest(UNFILTERED)
-                with self.state.read() as db:
-                    return rest_search(db, filters, self.lists.warnings())
-            case "attributes", "describeTypes":
-                return ok({"result": load("describe_types")})
-            case "attributes", "add":
-                self._require(account, "perm_add")
-                return self.events.add_attribute(first, body)
-            case "attributes", "delete":
-                self._require(account, "perm_add")
-                return self.events.delete_attribute(first, {"hard": "1"} if arguments[1:] == ["1"] else body)
-            case "events", "restSearch":
-                return self.events.search(body if isinstance(body, dict) else named)
-            case "events", "view":
-                return self.events.view(first)
-            case "events", "add":
-                self._require(account, "perm_add")
-                return self.events.add(body)
-            case "events", "publish":
-                self._require(account, "perm_publish")
-                return self.events.publish(first)
-            case "events", "delete":
-                self._require(account, "perm_add")
-                return self.events.delete(first)
-            case "tags", "attachTagToObject" | "removeTagFromObject":
-                self._require(account, "perm_tagger")
-                may_make = account.may("perm_tag_editor")
-                return self.events.tag(body, remove=action == "removeTagFromObject", may_make=may_make)
-            case "users", "view":
-                with self.state.read() as db:
-                    row = db.execute("SELECT * FROM organisations WHERE id = 1").fetchone()
-                organisation = {"id": str(row["id"]), "name": row["name"], "uuid": row["uuid"]}
-                return ok(accounts.me(account, organisation))
-            case "servers", "getPyMISPVersion":
-                return ok({"version": VERSION})
-            case "servers", "getVersion":
-                return ok(self._version(account))
-            case "servers", "getSetting":
-                return self._setting(account, first)
-            case "roles", "index":
-                return ok([{"Role": accounts.role(one["name"])} for one in load("roles")])
-            case _:
-                raise NotFound("Not Found")
-
-    @staticmethod
-    def _require(account: Account, permission: str) -> None:
-        if not account.may(permission):
-            raise Forbidden(NOT_ALLOWED)
-
-    def _warninglists(
-        self, request: Request, account: Account, action: str, first: str | None, body: Any, accepted: str
-    ) -> Response:
-        if action in WRITES:
-            self._require(account, "perm_warninglist")
-        posted = request.method == "POST"
-        match action:
-            case "index":
-                return self.lists.index(body if isinstance(body, dict) else {})
-            case "view":
-                return self.lists.view(first, csv=accepted == "csv")
-            case "add":
-                if not posted:
-                    raise InternalError
-                return self.lists.add(body)
-            case "edit":
-                if request.method not in POST:
-                    raise InternalError
-                return self.lists.edit(first, body)
-            case "toggleEnable":
-                if not posted:
-                    return ok({"saved": False, "errors": "This function only accepts POST requests."})
-                return self.lists.toggle(body)
-            case "checkValue":
-                return self.lists.check(body) if posted else ok(CHECK_VALUE)
-            case "delete":
-                if not posted:
-                    raise NotAllowed("This function can only be reached via AJAX.")
-                return self.lists.delete(first, f"{self.url}/warninglists")
-            case "export":
-                return self.lists.export(first)
-            case "import":
-                if not posted:
-                    raise NotAllowed("Method Not Allowed")
-                return self.lists.import_list(body)
-            case "update":
-                if not posted:
-                    raise NotAllowed("This action is only accessible via POST requests.")
-                return self.lists.update()
-            case _:
-                raise NotFound("Not Found")
-
-    def _version(self, account: Account) -> dict[str, Any]:
-        its_role = accounts.role(account.role)
-        permissions = {
-            name: its_role[name] for name in ("perm_sync", "perm_sighting", "perm_galaxy_editor", "perm_analyst_data")
-        }
-        return {
-            "version": VERSION,
-            "pymisp_recommended_version": VERSION,
-            **permissions,
-            "uuid": self._uuid,
-            "request_encoding": ["gzip"],
-            "filter_sightings": True,
-        }
-
-    def _setting(self, account: Account, name: str | None) -> Response:
-        if not account.admin:
-            raise Forbidden(NOT_ALLOWED)
-        if name != "MISP.warning_for_all":
-            raise NotFound(f"Setting {name} is invalid.")
-        return ok(
-            {
-                "level": 1,
-                "description": "Enable warning list triggers regardless of the IDS flag value.",
-                "value": self.warning_for_all,
-                "test": "testBool",
-                "type": "boolean",
-                "null": True,
-                "name": name,
-            }
-        )
 
 
 def _suffix(route: str) -> tuple[str, str]:
@@ -390,7 +269,7 @@ def _body(request: Request) -> Any:
     """Read the body: JSON or a form by its Content-Type; whatever else is ignored.
 
     Raises:
-        NotAllowed: JSON that is none.
+        NotAllowedError: JSON that is none.
 
     """
     content_type = request.headers.get("content-type", "").split(";")[0].strip()
@@ -403,4 +282,4 @@ def _body(request: Request) -> Any:
     try:
         return json.loads(body)
     except ValueError as problem:
-        raise NotAllowed(MALFORMED) from problem
+        raise NotAllowedError(MALFORMED) from problem

@@ -86,6 +86,7 @@ class State:
         db.create_function("lower_text", 1, str.lower, deterministic=True)
         db.execute("PRAGMA synchronous = OFF")
         db.execute("PRAGMA temp_store = MEMORY")
+        db.execute("PRAGMA secure_delete = OFF")
         db.execute("PRAGMA case_sensitive_like = ON")
         return db
 

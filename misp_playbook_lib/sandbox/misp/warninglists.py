@@ -2,33 +2,42 @@
 
 Rules from MISP 2.5's WarninglistsController and Warninglist, and from what a server answered.
 """
+# ruff: noqa: S608 - statements are made of this package's own constants, values are parameters
 
 import json
 import sqlite3
-from collections.abc import Iterable
 from typing import Any
 
-from misp_playbook_lib.sandbox.misp import rows
 from misp_playbook_lib.sandbox.misp.answers import (
-    BadRequest,
+    BadRequestError,
     InternalError,
-    NotAllowed,
-    NotFound,
-    Refused,
+    NotFoundError,
+    RefusedError,
     ok,
     redirect,
     saved,
 )
 from misp_playbook_lib.sandbox.misp.entries import (
-    MAX_NAME,
     PHP_BLANKS,
-    check_column,
     parse_entries,
     parse_types,
     problems,
     stored_entries,
 )
 from misp_playbook_lib.sandbox.misp.filters import like, text, truthy
+from misp_playbook_lib.sandbox.misp.lists import (
+    counted,
+    csv_lines,
+    entries_of,
+    find,
+    insert,
+    name_taken,
+    rendered_entries,
+    rendered_types,
+    replace,
+    shown,
+    types_of,
+)
 from misp_playbook_lib.sandbox.misp.matcher import EnabledList, Entries, Warnings, lower_ascii
 from misp_playbook_lib.sandbox.misp.state import State
 from misp_playbook_lib.sandbox.misp.values import load
@@ -58,20 +67,24 @@ class Warninglists:
             self.regenerate()
         return Warnings(self._enabled or (), self.warning_for_all)
 
-    def regenerate(self) -> None:
-        """Read the enabled lists again, as MISP does after every write but a deletion."""
+    def regenerate(self, *ids: int) -> None:
+        """Read the enabled lists again, and the entries of those with `ids` or of all; MISP does so after every write.
+
+        A deletion is no write here: a deleted list that was enabled stays in the cache until the next one.
+        """
         with self.state.read() as db:
-            found: list[EnabledList] = []
-            for row in db.execute("SELECT * FROM warninglists WHERE enabled ORDER BY id"):
-                values = db.execute(
-                    "SELECT value FROM warninglist_entries WHERE warninglist_id = ? ORDER BY id", row[:1]
-                )
-                types = db.execute("SELECT type FROM warninglist_types WHERE warninglist_id = ?", row[:1])
-                entries = Entries(row["type"], (value for (value,) in values))
-                kinds = frozenset(kind for (kind,) in types)
-                found.append(EnabledList(row["id"], row["name"], row["category"], kinds, entries))
-        self._enabled = found
+            enabled = db.execute("SELECT * FROM warninglists WHERE enabled ORDER BY id").fetchall()
+            known = {one.id: one.entries for one in self._enabled or () if ids and one.id not in ids}
+            self._enabled = [self._cached(db, row, known.get(row["id"])) for row in enabled]
         self.told.clear()
+
+    @staticmethod
+    def _cached(db: sqlite3.Connection, row: sqlite3.Row, entries: Entries | None) -> EnabledList:
+        if entries is None:
+            values = db.execute("SELECT value FROM warninglist_entries WHERE warninglist_id = ? ORDER BY id", row[:1])
+            entries = Entries(row["type"], (value for (value,) in values))
+        kinds = db.execute("SELECT type FROM warninglist_types WHERE warninglist_id = ?", row[:1])
+        return EnabledList(row["id"], row["name"], row["category"], frozenset(kind for (kind,) in kinds), entries)
 
     def index(self, filters: dict[str, Any]) -> Response:
         """List the lists; `value` searches name and description, and is a type."""
@@ -85,26 +98,26 @@ class Warninglists:
             parameters.append(truthy(filters["enabled"]))
         with self.state.read() as db:
             found = db.execute(f"SELECT * FROM warninglists WHERE {' AND '.join(where)} ORDER BY id DESC", parameters)
-            return ok({"Warninglists": [{"Warninglist": _shown(row) | _counted(db, row["id"])} for row in found]})
+            return ok({"Warninglists": [{"Warninglist": shown(row) | counted(db, row["id"])} for row in found]})
 
     def view(self, given: str | None, *, csv: bool) -> Response:
         """Show one list with its entries and types, or its entries alone as CSV.
 
         Raises:
             InternalError: no id.
-            NotFound: no such list.
+            NotFoundError: no such list.
 
         """
         if given is None:
             raise InternalError
         if not given.isdecimal():
-            raise NotFound("Invalid ID.")
+            raise NotFoundError("Invalid ID.")
         with self.state.read() as db:
-            row = _find(db, given, "Warninglist not found.")
+            row = find(db, given, "Warninglist not found.")
             if csv:
-                return Response(200, _csv(db, row["id"]), {}, "text/csv; charset=UTF-8")
-            head = json.dumps(_shown(row), ensure_ascii=False)[:-1]
-            entries, types = _parts(db, row["id"])
+                return Response(200, csv_lines(db, row["id"]), {}, "text/csv; charset=UTF-8")
+            head = json.dumps(shown(row), ensure_ascii=False)[:-1]
+            entries, types = rendered_entries(db, row["id"]), rendered_types(db, row["id"])
             body = f'{{"Warninglist":{head},"WarninglistEntry":{entries},"WarninglistType":{types}}}}}'
             return ok(body.encode("utf-8", "surrogatepass"))
 
@@ -112,7 +125,7 @@ class Warninglists:
         """Save a list.
 
         Raises:
-            Refused: what MISP validates.
+            RefusedError: what MISP validates.
             InternalError: what it does not: a missing name, values that the columns cannot hold.
 
         """
@@ -127,9 +140,9 @@ class Warninglists:
             types = [part.get("type") for part in wrapped.get("WarninglistType") or []]
         kinds = ["ALL"] if types == [] else parse_types(types)
         with self.state.write() as db:
-            found = problems(fields, entries, name_taken=_taken(db, fields.get("name"), 0))
+            found = problems(fields, entries, name_taken=name_taken(db, fields.get("name"), 0))
             if found:
-                raise Refused("Could not add warninglist", "/warninglists/add", found)
+                raise RefusedError("Could not add warninglist", "/warninglists/add", found)
             if fields.get("name") is None or fields.get("description") is None:
                 raise InternalError
             row = {
@@ -142,50 +155,40 @@ class Warninglists:
                 "category": fields.get("category", "false_positive"),
             }
             list_id = insert(db, row, stored_entries(entries), kinds)
-        self.regenerate()
-        return ok({"Warninglist": _shown({"id": list_id, **row})})
+        self.regenerate(list_id)
+        return ok({"Warninglist": shown({"id": list_id, **row})})
 
     def edit(self, given: str | None, body: Any) -> Response:
         """Change what is given of a list, keep the rest, raise its version.
 
         Raises:
             InternalError: no id, or values that the columns cannot hold.
-            NotFound: no such list, or a built-in one.
-            Refused: what MISP validates.
+            NotFoundError: no such list, or a built-in one.
+            RefusedError: what MISP validates.
 
         """
         if given is None or not given.isdecimal():
             raise InternalError
+        offered = body if isinstance(body, dict) else {}
+        offered = offered["Warninglist"] if truthy(offered.get("Warninglist")) else offered
+        fields = {name: offered[name] for name in EDITABLE if offered.get(name) is not None}
+        kinds = parse_types(fields["matching_attributes"]) if "matching_attributes" in fields else None
         with self.state.write() as db:
-            row = dict(_find(db, given, "Invalid Warninglist.", "AND NOT builtin"))
-            given_fields = body if isinstance(body, dict) else {}
-            given_fields = given_fields["Warninglist"] if truthy(given_fields.get("Warninglist")) else given_fields
-            fields = {name: given_fields[name] for name in EDITABLE if given_fields.get(name) is not None}
-            entries = parse_entries(fields["entries"]) if "entries" in fields else None
-            kinds = parse_types(fields["matching_attributes"]) if "matching_attributes" in fields else None
-            kept = _entries(db, row["id"])
+            row = dict(find(db, given, "Invalid Warninglist.", "AND NOT builtin"))
+            entries = parse_entries(fields["entries"]) if "entries" in fields else entries_of(db, row["id"])
             changed = row | {name: fields[name] for name in EDITABLE[:4] if name in fields}
-            taken = _taken(db, fields.get("name"), row["id"])
-            found = problems(changed, kept if entries is None else entries, name_taken=taken)
-            if entries is None:
-                found.pop("entries", None) if not kept else None
+            found = problems(changed, entries, name_taken=name_taken(db, fields.get("name"), row["id"]))
             if found:
-                raise Refused("Could not edit warninglist", "/warninglists/edit", found)
-            changed = changed | {"name": text(changed["name"]), "description": text(changed["description"])}
+                raise RefusedError("Could not edit warninglist", "/warninglists/edit", found)
+            changed |= {name: text(changed[name]) for name in ("name", "description")}
             changed["version"] = row["version"] + 1
-            shown_types = _types(db, row["id"]) if kinds is None else [{"type": kind} for kind in kinds]
-            replace(db, changed, stored_entries(kept if entries is None else entries), kinds)
-        self.regenerate()
-        shown = _shown(changed) | {"version": changed["version"]}
+            types = types_of(db, row["id"]) if kinds is None else [{"type": kind} for kind in kinds]
+            replace(db, changed, stored_entries(entries), kinds)
+        self.regenerate(row["id"])
+        told = shown(changed) | {"version": changed["version"]}
         if "matching_attributes" in fields:
-            shown["matching_attributes"] = fields["matching_attributes"]
-        return ok(
-            {
-                "Warninglist": shown,
-                "WarninglistEntry": kept if entries is None else entries,
-                "WarninglistType": shown_types,
-            }
-        )
+            told["matching_attributes"] = fields["matching_attributes"]
+        return ok({"Warninglist": told, "WarninglistEntry": entries, "WarninglistType": types})
 
     def toggle(self, body: Any) -> Response:
         """Enable, disable or turn over lists by id or by name."""
@@ -210,22 +213,22 @@ class Warninglists:
                 enabled = not row["enabled"] if wanted is None else truthy(wanted)
                 db.execute("UPDATE warninglists SET enabled = ? WHERE id = ?", (enabled, row["id"]))
             words = "toggled" if wanted is None and len(lists) > 1 else "enabled" if enabled else "disabled"
-        self.regenerate()
+        self.regenerate(*(row["id"] for row in lists))
         return ok({"saved": True, "success": f"{len(lists)} warninglist(s) {words}"})
 
     def check(self, body: Any) -> Response:
         """Say which enabled lists hold which values.
 
         Raises:
-            NotFound: nothing was asked.
+            NotFoundError: nothing was asked.
             InternalError: a value that is a list.
 
         """
         if not truthy(body):
-            raise NotFound("No valid data received.")
+            raise NotFoundError("No valid data received.")
         data = body.get("Warninglist", body) if isinstance(body, dict) else body
         data = data.get("[]", data) if isinstance(data, dict) else data
-        asked: Iterable[Any] = data.values() if isinstance(data, dict) else data if isinstance(data, list) else [data]
+        asked = data.values() if isinstance(data, dict) else data if isinstance(data, list) else [data]
         hits: dict[str, list[dict[str, str]]] = {}
         warnings = self.warnings()
         for one in asked:
@@ -256,19 +259,19 @@ class Warninglists:
         """Show a list without comments and category.
 
         Raises:
-            NotFound: no such list.
+            NotFoundError: no such list.
 
         """
         with self.state.read() as db:
-            row = _find(db, given or "0", "Warninglist not found.")
+            row = find(db, given or "0", "Warninglist not found.")
             return ok(
                 {
                     "name": row["name"],
                     "type": row["type"],
                     "version": str(row["version"]),
                     "description": row["description"],
-                    "matching_attributes": [part["type"] for part in _types(db, row["id"])],
-                    "list": [part["value"] for part in _entries(db, row["id"])],
+                    "matching_attributes": [part["type"] for part in types_of(db, row["id"])],
+                    "list": [part["value"] for part in entries_of(db, row["id"])],
                 }
             )
 
@@ -276,17 +279,17 @@ class Warninglists:
         """Take an exported list, over a custom one of the same name where there is one; entries are not validated.
 
         Raises:
-            BadRequest: a missing field.
-            Refused: a built-in list's name, an unknown type.
+            BadRequestError: a missing field.
+            RefusedError: a built-in list's name, an unknown type.
 
         """
         if not truthy(body):
-            raise BadRequest("No valid data received.")
+            raise BadRequestError("No valid data received.")
         for name in ("name", "type", "version", "description", "matching_attributes", "list"):
             if not isinstance(body, dict) or body.get(name) is None:
-                raise BadRequest(f"No valid data received: field `{name}` is missing.")
+                raise BadRequestError(f"No valid data received: field `{name}` is missing.")
         if not isinstance(body["list"], list | dict):
-            raise BadRequest("No valid data received: `list` field is not array")
+            raise BadRequestError("No valid data received: `list` field is not array")
         pairs = body["list"].items() if isinstance(body["list"], dict) else ((value, None) for value in body["list"])
         entries = [
             (text(value), None if comment is None else text(comment)) for value, comment in pairs if truthy(value)
@@ -294,7 +297,7 @@ class Warninglists:
         with self.state.write() as db:
             row = db.execute("SELECT * FROM warninglists WHERE name = ?", [text(body["name"])]).fetchone()
             if row is not None and row["builtin"]:
-                raise Refused(
+                raise RefusedError(
                     "Could not import Warninglist",
                     "/warninglists/import",
                     "It is not possible to modify default warninglist.",
@@ -304,14 +307,16 @@ class Warninglists:
             if found:
                 words = json.dumps(found, separators=(",", ":"))
                 words = f"Could not save warninglist because of validation errors: {words}"
-                raise Refused("Could not import Warninglist", "/warninglists/import", words)
-            new = {"id": 0, "enabled": False, "builtin": False, "category": "false_positive"}
+                raise RefusedError("Could not import Warninglist", "/warninglists/import", words)
+            new = {"enabled": False, "builtin": False, "category": "false_positive"}
             changed = (dict(row) if row is not None else new) | fields | {"version": int(float(fields["version"]))}
             kinds = parse_types(body["matching_attributes"]) if truthy(body["matching_attributes"]) else ["ALL"]
-            list_id = changed["id"] or insert(db, changed, entries, kinds)
-            if changed["id"]:
+            if row is None:
+                list_id = insert(db, changed, entries, kinds)
+            else:
+                list_id = int(row["id"])
                 replace(db, changed, entries, kinds)
-        self.regenerate()
+        self.regenerate(list_id)
         return saved("Warninglist imported", f"/warninglists/import/{list_id}", id=list_id)
 
     def update(self) -> Response:
@@ -326,120 +331,3 @@ class Warninglists:
             return saved("All warninglists are up to date already.", "/warninglists/update")
         self.regenerate()
         return saved(f"Successfully updated {len(missing)} warninglists.", "/warninglists/update")
-
-
-def insert(
-    db: sqlite3.Connection, row: dict[str, Any], entries: Iterable[tuple[str, str | None]], kinds: Iterable[str]
-) -> int:
-    """Save a list and return its id; `entries` are values with comments.
-
-    Raises:
-        InternalError: a name or description that the columns cannot hold.
-
-    """
-    _check(row)
-    columns = "(name, type, description, version, enabled, builtin, category)"
-    values = "(:name, :type, :description, :version, :enabled, :builtin, :category)"
-    list_id = db.execute(f"INSERT INTO warninglists {columns} VALUES {values}", row).lastrowid
-    _fill(db, list_id, entries)
-    _fill_types(db, list_id, kinds)
-    return int(list_id or 0)
-
-
-def replace(
-    db: sqlite3.Connection,
-    row: dict[str, Any],
-    entries: Iterable[tuple[str, str | None]],
-    kinds: Iterable[str] | None,
-) -> None:
-    """Save a list anew under its id; its entries get ids of their own again, its types only where they are given."""
-    _check(row)
-    columns = ("name", "type", "description", "version", "category")
-    changes = ", ".join(f"{name} = :{name}" for name in columns)
-    db.execute(f"UPDATE warninglists SET {changes} WHERE id = :id", row)
-    db.execute("DELETE FROM warninglist_entries WHERE warninglist_id = :id", row)
-    _fill(db, row["id"], entries)
-    if kinds is not None:
-        db.execute("DELETE FROM warninglist_types WHERE warninglist_id = :id", row)
-        _fill_types(db, row["id"], kinds)
-
-
-def _check(row: dict[str, Any]) -> None:
-    check_column(row["name"])
-    check_column(row["description"])
-    if len(row["name"]) > MAX_NAME:
-        raise InternalError
-
-
-def _fill(db: sqlite3.Connection, list_id: int | None, entries: Iterable[tuple[str, str | None]]) -> None:
-    statement = "INSERT INTO warninglist_entries (warninglist_id, value, comment) VALUES (?, ?, ?)"
-    db.executemany(statement, ((list_id, value, comment) for value, comment in entries))
-
-
-def _fill_types(db: sqlite3.Connection, list_id: int | None, kinds: Iterable[str]) -> None:
-    db.executemany("INSERT INTO warninglist_types (warninglist_id, type) VALUES (?, ?)", ((list_id, k) for k in kinds))
-
-
-def _find(db: sqlite3.Connection, given: str, words: str, more: str = "") -> sqlite3.Row:
-    row: sqlite3.Row | None = db.execute(f"SELECT * FROM warninglists WHERE id = ? {more}", [given]).fetchone()
-    if row is None:
-        raise NotFound(words)
-    return row
-
-
-def _taken(db: sqlite3.Connection, name: Any, own: int) -> bool:
-    """Say whether another list has the name; MySQL's comparison ignores trailing spaces, not case."""
-    other = "SELECT 1 FROM warninglists WHERE rtrim(name, ' ') = rtrim(?, ' ') AND id != ?"
-    return name is not None and db.execute(other, (text(name), own)).fetchone() is not None
-
-
-def _shown(row: Any) -> dict[str, Any]:
-    return {
-        "id": str(row["id"]),
-        "name": row["name"],
-        "type": row["type"],
-        "description": row["description"],
-        "version": str(row["version"]),
-        "enabled": bool(row["enabled"]),
-        "default": bool(row["builtin"]),
-        "category": row["category"],
-    }
-
-
-def _counted(db: sqlite3.Connection, list_id: int) -> dict[str, str]:
-    (count,) = db.execute("SELECT count(*) FROM warninglist_entries WHERE warninglist_id = ?", [list_id]).fetchone()
-    kinds = ", ".join(part["type"] for part in _types(db, list_id))
-    return {"warninglist_entry_count": str(count), "valid_attributes": kinds}
-
-
-def _rendered(shape: str, table: str) -> str:
-    return f"(SELECT '[' || coalesce(group_concat({shape}, ','), '') || ']' FROM (SELECT * FROM {table} WHERE warninglist_id = ? ORDER BY id))"
-
-
-def _parts(db: sqlite3.Connection, list_id: int) -> tuple[str, str]:
-    entries = _rendered(rows.ENTRY, "warninglist_entries")
-    types = _rendered(rows.TYPE, "warninglist_types")
-    found = db.execute(f"SELECT {entries}, {types}", (list_id, list_id)).fetchone()
-    return found[0], found[1]
-
-
-def _entries(db: sqlite3.Connection, list_id: int) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(_parts(db, list_id)[0])
-    return found
-
-
-def _types(db: sqlite3.Connection, list_id: int) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(_parts_types(db, list_id))
-    return found
-
-
-def _parts_types(db: sqlite3.Connection, list_id: int) -> str:
-    (found,) = db.execute(f"SELECT {_rendered(rows.TYPE, 'warninglist_types')}", [list_id]).fetchone()
-    return str(found)
-
-
-def _csv(db: sqlite3.Connection, list_id: int) -> str:
-    return "\n".join(f"{e['value']};{e['comment']}" if e["comment"] else e["value"] for e in _entries(db, list_id))
-
-
-NOT_AJAX = NotAllowed("This function can only be reached via AJAX.")

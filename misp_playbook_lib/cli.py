@@ -1,14 +1,17 @@
 """The command `misp-playbook`."""
 
+import json
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from misp_playbook_lib.errors import ParameterError, PlaybookError
+from misp_playbook_lib.errors import ParameterError, PlaybookError, SettingsError
 
 EXIT_CODES = """\b
 Exit codes:
@@ -80,6 +83,69 @@ def run(
     click.echo(f"\n{result.outcome.value}: {result.message}")
     click.echo(f"Report: {result.folder / 'report.html'}")
     sys.exit(result.outcome.exit_code)
+
+
+@main.command()
+@click.argument("playbook")
+def describe(playbook: str) -> None:
+    """Show the parameters of PLAYBOOK with their types, defaults and help."""
+    from misp_playbook_lib import parameters, runner  # noqa: PLC0415
+    from misp_playbook_lib.report.tables import as_text, table  # noqa: PLC0415
+
+    with _told_in_a_line():
+        notebook = runner.find_playbook(playbook)
+        columns = ("Step", "Parameter", "Type", "Default", "Help")
+        click.echo(as_text(table(f"Parameters of {notebook.stem}", columns, parameters.describe())))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+@click.option("--vault", type=click.Path(path_type=Path, dir_okay=False), help="Use this vault.")
+@click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
+@click.option("--misp-modules-url", default="http://127.0.0.1:6666", show_default=True)
+def doctor(as_json: bool, vault: Path | None, archive: Path, misp_modules_url: str) -> None:
+    """See whether everything a run needs is there; nothing is changed, nothing is posted.
+
+    Exits with 3 if anything is in error, else with 0.
+    """
+    from misp_playbook_lib import doctor as checkup  # noqa: PLC0415
+
+    checks = checkup.examine(vault, archive, misp_modules_url)
+    click.echo(checkup.render(checks, as_json=as_json))
+    if any(check.health is checkup.Health.ERROR for check in checks):
+        sys.exit(3)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65530), default=0, help="MISP's port; its neighbours take those above.")
+@click.option("--data", type=click.Path(path_type=Path, dir_okay=False), help="Keep MISP's state in this file.")
+@click.option("--attributes", type=click.IntRange(0), default=0, help="Fill MISP with so many generated attributes.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The number from which they are generated.")
+@click.option(
+    "--write-vault", type=click.Path(path_type=Path, dir_okay=False), help="Write a vault that points to the sandbox."
+)
+def sandbox(port: int, data: Path | None, attributes: int, seed: int, write_vault: Path | None) -> None:
+    """Run an embedded MISP, misp-modules, Mattermost, Slack and TheHive on loopback until interrupted.
+
+    Once ready it prints one line of JSON: where each is, with which key, and where what was delivered can be read.
+    """
+    from misp_playbook_lib.sandbox import Sandbox  # noqa: PLC0415
+
+    with _told_in_a_line():
+        if write_vault and write_vault.exists() and "\nsandbox = True\n" not in f"\n{write_vault.read_text()}":
+            raise SettingsError(f"{write_vault} is not a sandbox's vault and is not overwritten: name another file.")
+        try:
+            running = Sandbox(port=port, data=data, attributes=attributes, seed=seed)
+        except OSError as error:
+            raise SettingsError(f"The sandbox cannot start: {error.strerror}; give another --port.") from None
+    stopped = threading.Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: stopped.set())
+    with running:
+        if write_vault:
+            running.write_vault(write_vault)
+        click.echo(json.dumps(running.addresses()))
+        stopped.wait()
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from misp_playbook_lib.model.indicators import classify, refang, trim
+from misp_playbook_lib.model.indicators import Indicator, Indicators, classify, refang, trim
 from misp_playbook_lib.model.reading import merge_doubles
 from misp_playbook_lib.model.warninglist import WarninglistEntry, WarninglistType
 
@@ -24,12 +24,19 @@ class Correction:
 
 
 def correct(
-    entries: Iterable[WarninglistEntry], list_type: WarninglistType
+    entries: Iterable[WarninglistEntry],
+    list_type: WarninglistType,
+    indicators: Indicators | None = None,
 ) -> tuple[tuple[WarninglistEntry, ...], tuple[Correction, ...]]:
-    """Correct every entry (`normalise_entry`); values that become equal are merged, the first comment stays."""
+    """Correct every entry (`normalise_entry`); values that become equal are merged, the first comment stays.
+
+    `indicators` remembers what the values are for the steps that follow.
+    """
+    known = Indicators() if indicators is None else indicators
     corrected, corrections = [], []
     for entry in entries:
-        normal, correction = normalise_entry(entry, list_type)
+        indicator = known[entry.value] if list_type is not WarninglistType.REGEX else None
+        normal, correction = _normalise(entry, list_type, indicator)
         corrected.append(normal)
         if correction is not None:
             corrections.append(correction)
@@ -41,8 +48,15 @@ def normalise_entry(entry: WarninglistEntry, list_type: WarninglistType) -> tupl
 
     Patterns of a regex list are only trimmed, as is what is no indicator: its letters may matter.
     """
+    return _normalise(entry, list_type, classify(entry.value) if list_type is not WarninglistType.REGEX else None)
+
+
+def _normalise(
+    entry: WarninglistEntry,
+    list_type: WarninglistType,
+    indicator: Indicator | None,
+) -> tuple[WarninglistEntry, Correction | None]:
     value = entry.value
-    indicator = classify(value) if list_type is not WarninglistType.REGEX else None
     if indicator is not None and indicator.value == value:
         return entry, None
     reasons = []

@@ -73,10 +73,10 @@ _PLAIN = re.compile(
 
 _HTTP = re.compile(r"^(?:hxxp|hxtp|htxp|meow|h\[tt\]p|h\*\*p)(?=s?\[?:)", re.IGNORECASE)
 _FTP = re.compile(r"^fxp(?=s?\[?:)", re.IGNORECASE)
-_BRACKETED = re.compile(r"\[(://|:|/|\.)\]|\((\.)\)|\{(\.)\}")
+_BRACKETED = re.compile(r"\[(?:://|:|/|\.)\]|\(\.\)|\{\.\}")
 _DOT = re.compile(r"\[dot\]|\(dot\)|\{dot\}", re.IGNORECASE)
 _AT = re.compile(r"\[(?:@|at)\]|\((?:@|at)\)|\{(?:@|at)\}", re.IGNORECASE)
-_DEFANGED = re.compile(r"[\[({*]|^(?:hxxp|hxtp|htxp|meow|fxp)", re.IGNORECASE)
+_DEFANGED = re.compile("|".join(one.pattern for one in (_HTTP, _FTP, _BRACKETED, _DOT, _AT)), re.IGNORECASE)
 
 _URL = re.compile(
     r"[a-z][a-z0-9+.-]*://(?:[^\s/?#@]*@)?(?P<host>\[[0-9a-f:.]+\]|[^\s/?#@:\[\]\"<>\\|]+)(?::(?P<port>[0-9]*))?(?:[/?#]\S*)?",
@@ -109,6 +109,14 @@ class Indicator:
     value: str
 
 
+class Indicators(dict[str, Indicator | None]):
+    """What values are, each classified when it is first looked up: for steps that go over the same entries."""
+
+    def __missing__(self, value: str) -> Indicator | None:
+        found = self[value] = classify(value)
+        return found
+
+
 def refang(value: str) -> str:
     """Undo what makes a value unclickable: `hxxp`, `[.]`, `(dot)`, `[at]`, `[:]` and their kin."""
     before = None if _DEFANGED.search(value) else value
@@ -122,7 +130,7 @@ def refang(value: str) -> str:
     return value
 
 
-def classify(value: str) -> Indicator | None:  # noqa: PLR0911  one return for each kind in the common pass
+def classify(value: str) -> Indicator | None:  # noqa: C901, PLR0911  the common pass has no calls that it can avoid
     """Tell what a value is, after trimming and refanging; None is no failure: not every entry is an indicator.
 
     Addresses and networks are `ip-dst`, mail addresses `email-src`: the freetext import's defaults.
@@ -133,9 +141,13 @@ def classify(value: str) -> Indicator | None:  # noqa: PLR0911  one return for e
         group = found.lastindex
         if group is None:
             return Indicator("link" if _LINK.match(value) else "url", value)
-        if group == 4:  # noqa: PLR2004  the groups of _PLAIN: address, bits, port, top-level domain
-            if found[4] != "onion" and is_tld(found[4]):
-                return Indicator("hostname" if value.count(".") > 1 else "domain", value)
+        if group == 4:  # noqa: PLR2004  the groups of _PLAIN: address, bits, port, last label
+            last = found[4]
+            if is_tld(last):
+                if last != "onion":
+                    return Indicator("hostname" if value.count(".") > 1 else "domain", value)
+            elif last.isalnum() and _MAC.fullmatch(value) is None:
+                return Indicator("filename", value)
         elif group == 1:
             return Indicator("ip-dst", value)
         elif group == 2:  # noqa: PLR2004  as above

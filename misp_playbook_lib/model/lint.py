@@ -8,9 +8,10 @@ import difflib
 import re
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from misp_playbook_lib.model.findings import Finding, Rule, finding
-from misp_playbook_lib.model.indicators import Indicator, classify, is_public, refang
+from misp_playbook_lib.model.indicators import Indicator, Indicators, classify, is_public, refang
 from misp_playbook_lib.model.lint_patterns import lint_regex, lint_substring
 from misp_playbook_lib.model.recognise import SPECIAL_USE_TLDS, address, host, network, public_suffixes
 from misp_playbook_lib.model.warninglist import ALL_ATTRIBUTES, WarninglistEntry, WarninglistType
@@ -25,10 +26,13 @@ _WIDEST_RESERVED = {socket.AF_INET: 4, socket.AF_INET6: 7}  # 240.0.0.0/4, fc00:
 _HOSTNAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _IN_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#@]*@)?(?:\*?\.)?([^/?#:@\s|]+)", re.IGNORECASE)
 _MASK = re.compile(r"[0-9]{1,3}")
-# first octets that hold special networks (IANA's special-purpose registry), so that others need no closer look
-_SPECIAL_IPV4 = re.compile(r"(?:0|10|100|127|169|172|192|198|203|22[4-9]|2[3-5][0-9])\.")
+# where IANA's special-purpose registries begin, so that other addresses need no closer look
+_SPECIAL = re.compile(
+    r"(?:0|10|127|22[4-9]|2[3-5][0-9])\.|100\.(?:6[4-9]|[7-9]|1[0-2])|169\.254\.|172\.(?:1[6-9]|2|3[01])"
+    r"|192\.(?:0|88|168)\.|198\.(?:1[89]|51)\.|203\.0\.|2001:|2002:|(?!2[0-9a-f]{3}:)[0-9a-f]*:",
+)
 _ADDRESSES = frozenset({"ip-dst", "ip-dst|port"})
-_URL_OF_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?[0-9\[]", re.IGNORECASE)
+_HOST_OF_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?\[?([^/]*)", re.IGNORECASE)
 _PRIVATE = "a private or reserved address: it names another machine in every network"
 _LEAVE_OUT = "leave it out, unless the list is about one network"
 
@@ -38,22 +42,27 @@ def lint(
     list_type: WarninglistType,
     matching_attributes: Collection[str],
     known_types: Collection[str] | None = None,
+    indicators: Indicators | None = None,
 ) -> tuple[Finding, ...]:
     """Find what is wrong with a list, in the order of its entries; linear in their number.
 
     `known_types` are the server's attribute types (`describeTypes`); without them the types are not checked.
+    `indicators` knows what the values are, where an earlier step has classified them.
     """
     findings = [] if known_types is None else _lint_types(matching_attributes, known_types)
-    check = _CHECKS[list_type]
+    known = Indicators() if indicators is None else indicators
+    check = partial(_check_string, known) if list_type is WarninglistType.STRING else _CHECKS[list_type]
     seen: dict[str, str] = {}
     for entry in entries:
         value = entry.value
         if not value or value.isspace():
             findings.append(finding(Rule.EMPTY, value, _EMPTY[list_type], "leave it out"))
             continue
-        if (wrong := _unstorable(entry)) is not None:
-            findings.append(wrong)
-            continue
+        if not (value.isascii() and entry.comment.isascii() and len(value) + len(entry.comment) <= _LONGEST):
+            wrong = _unstorable(entry)
+            if wrong is not None:
+                findings.append(wrong)
+                continue
         key = check(value, findings)
         first = seen.get(key)
         if first is None:
@@ -120,8 +129,8 @@ def _unstorable(entry: WarninglistEntry) -> Finding | None:
     return None
 
 
-def _check_string(value: str, findings: list[Finding]) -> str:
-    indicator = classify(value)
+def _check_string(indicators: Indicators, value: str, findings: list[Finding]) -> str:
+    indicator = indicators[value]
     if indicator is None:
         if (plain := refang(value.strip())) != value:
             _stored_otherwise(value, plain, findings)
@@ -134,8 +143,10 @@ def _check_string(value: str, findings: list[Finding]) -> str:
         )
     elif stored != value:
         _stored_otherwise(value, stored, findings)
-    if kind in _ADDRESSES or (kind == "url" and _URL_OF_ADDRESS.match(stored)):
-        _check_public(value, indicator, findings)
+    if kind in _ADDRESSES:
+        _check_public(value, stored, indicator, findings)
+    elif kind == "url" and (found := _HOST_OF_URL.match(stored)) is not None:
+        _check_public(value, found[1], indicator, findings)
     return stored.lower().rstrip("/")
 
 
@@ -144,9 +155,8 @@ def _stored_otherwise(value: str, form: str, findings: list[Finding]) -> None:
     findings.append(finding(Rule.STORED_OTHERWISE, value, reason, f"write {form}"))
 
 
-def _check_public(value: str, indicator: Indicator, findings: list[Finding]) -> None:
-    stored = indicator.value
-    if (_SPECIAL_IPV4.match(stored) or not stored[0].isdigit() or ":" in stored) and not is_public(indicator):
+def _check_public(value: str, place: str, indicator: Indicator, findings: list[Finding]) -> None:
+    if _SPECIAL.match(place) and not is_public(indicator):
         findings.append(finding(Rule.NOT_PUBLIC, value, _PRIVATE, _LEAVE_OUT))
 
 
@@ -173,7 +183,7 @@ def _check_hostname(value: str, findings: list[Finding]) -> str:
             findings.append(finding(Rule.NO_HOSTNAME, value, reason, "use a cidr or string list"))
         elif ip != name:
             _stored_otherwise(value, ip, findings)
-        _check_public(value, Indicator("ip-dst", ip), findings)
+        _check_public(value, ip, Indicator("ip-dst", ip), findings)
     elif _HOSTNAME.fullmatch(name) is None:
         form = _host_in(value)
         if "/" in value and network(value) is not None:
@@ -212,18 +222,12 @@ def _check_cidr(value: str, findings: list[Finding]) -> str:
     if family is socket.AF_INET and (outside or (slash and mask != str(length))):
         reason = "MISP looks IPv4 networks up by their first address and plain length: it takes this and never matches"
         findings.append(finding(Rule.HOST_BITS, value, reason, f"write {form}, or {base} for the one address"))
-    if length >= _WIDEST_RESERVED[family] and not _is_public_network(form):
+    if length >= _WIDEST_RESERVED[family] and _SPECIAL.match(form) and not is_public(Indicator("ip-dst", form)):
         findings.append(finding(Rule.NOT_PUBLIC, value, _PRIVATE, _LEAVE_OUT))
     elif length <= _WIDE[family]:
         reason = f"a network of 2^{bits - length} addresses: it would match far too much"
         findings.append(finding(Rule.WIDE_NETWORK, value, reason, "name the smaller networks that are meant"))
     return form
-
-
-def _is_public_network(form: str) -> bool:
-    if _SPECIAL_IPV4.match(form) is None and ":" not in form:
-        return True
-    return is_public(Indicator("ip-dst", form))
 
 
 def _invalid_network(value: str, findings: list[Finding]) -> str:
@@ -240,10 +244,9 @@ def _invalid_network(value: str, findings: list[Finding]) -> str:
 
 
 _CHECKS: dict[WarninglistType, Callable[[str, list[Finding]], str]] = {
-    WarninglistType.STRING: _check_string,
     WarninglistType.SUBSTRING: _check_substring,
     WarninglistType.HOSTNAME: _check_hostname,
     WarninglistType.CIDR: _check_cidr,
     WarninglistType.REGEX: _check_regex,
 }
-"""By type: a check that adds findings and gives the key under which near-duplicates meet."""
+"""By type, but for string: a check that adds findings and gives the key under which near-duplicates meet."""

@@ -2,10 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from misp_playbook_lib.model.findings import SEVERITIES, Rule, Severity, blocking
+from misp_playbook_lib.model.indicators import Indicator, Indicators, classify, is_public
 from misp_playbook_lib.model.lint import lint, lint_listed
 from misp_playbook_lib.model.matching import WarninglistMatcher
 from misp_playbook_lib.model.sample import ORDINARY, SAMPLE
@@ -276,6 +277,25 @@ def test_a_remedy_names_the_form_to_write_or_the_type_of_list_to_take(
 ) -> None:
     (found,) = lint([WarninglistEntry(entry)], list_type, ["ALL"])
     assert found.remedy == remedy
+
+
+@given(st.ip_addresses().map(str))
+@example("100.127.1.1")
+@example("192.88.99.1")
+@example("2001:db8::")
+@example("2002::1")
+@example("64:ff9b:1::1")
+@example("::")
+def test_an_address_is_not_public_wherever_it_stands_on_a_list(ip: str) -> None:
+    public = is_public(classify(ip) or Indicator("", ""))
+    assert [(Rule.NOT_PUBLIC in rules(kind, ip)) for kind in (STRING, CIDR, HOSTNAME)] == [not public] * 3
+
+
+def test_what_was_classified_before_is_not_classified_again() -> None:
+    known = Indicators({"evil.com": Indicator("domain", "other.example")})
+    (found,) = lint([WarninglistEntry("evil.com")], STRING, ["ALL"], indicators=known)
+    assert found.remedy == "write other.example"
+    assert Indicators()["evil.com"] == classify("evil.com")
 
 
 def test_a_comment_is_stored_too() -> None:

@@ -1,0 +1,82 @@
+"""The notebook stepped through by an analyst: parameters typed into the cell, cells run twice, no runner around."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import PLAYBOOK
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from misp_playbook_lib.sandbox import Sandbox
+
+
+class Analyst:
+    """Runs cells of the notebook in a kernel, in any order."""
+
+    def __init__(self, typed: str) -> None:
+        self.notebook = nbformat.read(PLAYBOOK, as_version=4)
+        cell = next(cell for cell in self.notebook.cells if "parameters" in cell.metadata.get("tags", []))
+        cell.source += f"\n{typed}"
+        self.client = NotebookClient(self.notebook, kernel_name="python3")
+
+    def run_all(self, times: int = 1) -> None:
+        """Run every cell, each so many times, before the next."""
+        for index, cell in enumerate(self.notebook.cells):
+            for _ in range(times):
+                self.client.execute_cell(cell, index)
+
+    def shown(self, words: str) -> str:
+        """Return what the cell with these words shows."""
+        cell = next(cell for cell in self.notebook.cells if cell.cell_type == "code" and words in cell.source)
+        return "\n".join(str(output.get("data", {}).get("text/plain", "")) for output in cell.outputs)
+
+
+@pytest.fixture
+def typed(sandbox: Sandbox) -> str:
+    return (
+        'warninglist_name = "Mine"\nwarninglist_values = ["johnshopkin.net # C2", "158.255.208.168"]\n'
+        f'misp_modules_url = "{sandbox.misp_modules_url}"\nmisp_modules_wait = 0\n'
+        'send_to_mattermost_option = "via a chat message"\nsend_to_thehive = True\n'
+    )
+
+
+@pytest.fixture(autouse=True)
+def _environment(vault: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MISP_PLAYBOOK_VAULT", str(vault))
+
+
+def test_run_all_from_top_to_bottom_does_what_the_runner_does(sandbox: Sandbox, typed: str) -> None:
+    analyst = Analyst(typed)
+    with analyst.client.setup_kernel():
+        analyst.run_all()
+    created = sandbox.misp.warninglist("Mine")
+    assert created is not None
+    assert [value for value, _ in created["entries"]] == ["johnshopkin.net", "158.255.208.168"]
+    assert "SANDBOX" in analyst.shown("Playbook.open")
+    assert "DevilsTongue" in analyst.shown("run.retrosearch")
+    assert "hk-ed.metercdn.net" in analyst.shown('run.enrich("ER:2"')
+    assert "AS9009" in analyst.shown('run.enrich("ER:3"')
+    assert "Outcome: success" in analyst.shown("run.finish")
+    assert len(sandbox.inbox()["mattermost"]) == len(sandbox.inbox()["thehive"]) == 1
+
+
+def test_every_cell_run_twice_changes_nothing_twice(sandbox: Sandbox, typed: str) -> None:
+    analyst = Analyst(typed)
+    with analyst.client.setup_kernel():
+        analyst.run_all(times=2)
+    created = sandbox.misp.warninglist("Mine")
+    assert created is not None
+    assert len(created["entries"]) == 2
+    assert created["version"] == 1
+    assert "nothing was changed" in analyst.shown("run.apply")
+    assert "lready delivered in this run" in analyst.shown("run.send_to_mattermost")
+    assert len(sandbox.inbox()["mattermost"]) == len(sandbox.inbox()["thehive"]) == 1
+
+
+def test_an_untouched_run_all_refuses_in_one_line(sandbox: Sandbox) -> None:
+    analyst = Analyst("")
+    with analyst.client.setup_kernel(), pytest.raises(CellExecutionError, match="name the list") as caught:
+        analyst.run_all()
+    assert "Traceback" not in str(caught.value.traceback)
+    assert sandbox.misp.requests == []

@@ -87,6 +87,8 @@ _LINK = re.compile(r"https://(?:[^/]*\.)?(?:virustotal|hybrid-analysis)\.com(?:/
 _EMAIL = re.compile(r"([^\s@\"(),:;<>\[\]\\|/]{1,64})@([^\s@\"(),:;<>\[\]\\|/_]+\.[^\s@\"(),:;<>\[\]\\|/_.]+)")
 _SSDEEP = re.compile(r"(?![0-9]{1,2}(?::[0-9]{1,2}){2}$)([0-9]{1,10}):[0-9a-zA-Z/+]+:[0-9a-zA-Z/+]+")
 _TLSH = re.compile(r"(?:T1)?[0-9a-f]{70}", re.IGNORECASE)
+_TLSH_LENGTHS = (70, 72)
+_MAC_LENGTHS = (14, 17)
 _MAC = re.compile(r"[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}", re.IGNORECASE)
 _REGKEY = re.compile(
     r"(?:\\?(?:HKEY_[A-Z_]+|HKLM|HKCU|HKCR|HKU|HKCC)|\\REGISTRY|Software|System)\\[^|]+",
@@ -181,7 +183,7 @@ def _classify(value: str, text: str) -> Indicator | None:  # noqa: PLR0911  one 
         return _windows_name(text)
     if len(text.split()) != 1:
         return None
-    if _MAC.fullmatch(text):
+    if len(text) in _MAC_LENGTHS and _MAC.fullmatch(text):
         digits = re.sub(r"[^0-9a-f]", "", text.lower())
         return Indicator("mac-address", ":".join(digits[i : i + 2] for i in range(0, 12, 2)))
     if "@" in text:
@@ -212,10 +214,10 @@ def _composite(head: str, tail: str) -> Indicator | None:  # noqa: PLR0911  one 
 
 
 def _fuzzy_hash(text: str) -> str | None:
-    if (found := _SSDEEP.fullmatch(text)) is not None:
+    if text.count(":") == 2 and (found := _SSDEEP.fullmatch(text)) is not None:  # noqa: PLR2004  between its three parts
         blocks, rest = divmod(int(found[1]), 3)
         return "ssdeep" if blocks and not rest and blocks & (blocks - 1) == 0 else None
-    return "tlsh" if _TLSH.fullmatch(text) else None
+    return "tlsh" if len(text) in _TLSH_LENGTHS and _TLSH.fullmatch(text) else None
 
 
 def _url(text: str) -> Indicator | None:

@@ -357,5 +357,5 @@ def test_the_model_brings_neither_requests_nor_pymisp_along() -> None:
         "from misp_playbook_lib.model import corrections, indicators, lint, reading\n"
         "print(*(name for name in ('requests', 'urllib3', 'pymisp', 'IPython') if name in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603  ours
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

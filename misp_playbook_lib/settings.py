@@ -2,7 +2,9 @@
 
 import ast
 import base64
+import html
 import ipaddress
+import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -193,10 +195,20 @@ def is_loopback(url: str) -> bool:
 
 
 def secret_forms(secret: str) -> tuple[str, ...]:
-    """Return how a secret can stand in a text: as it is, URL-encoded, base64 in both alphabets, JSON-escaped."""
-    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
-    urlsafe = base64.urlsafe_b64encode(secret.encode()).decode().rstrip("=")
-    return tuple(dict.fromkeys((secret, quote(secret, safe=""), quote(secret), encoded, urlsafe)))
+    """Return how a secret can stand in a file: plain, URL-encoded, escaped for HTML or JSON, in base64.
+
+    Base64 (RFC 4648) writes a text in three ways, by where in the encoded text it begins; of each, what does not depend
+    on the neighbours is returned, in both alphabets.
+    """
+    data = secret.encode()
+    encoded = []
+    for before in range(3):
+        whole = base64.b64encode(b"\0" * before + data).decode().rstrip("=")
+        settled = (before + len(data)) * 8 // 6
+        core = whole[-(-before * 8 // 6) : settled]
+        encoded += [core, core.translate(str.maketrans("+/", "-_"))]
+    plain = (secret, quote(secret, safe=""), quote(secret), html.escape(secret), json.dumps(secret)[1:-1])
+    return tuple(dict.fromkeys((*plain, *encoded)))
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

@@ -119,6 +119,7 @@ def test_what_the_original_took_for_something_else_has_its_type(value: str, kind
         *("DOMAIN\\user", "evil", "localhost", "", "   ", "#", "a" * 33, "fe80::1%eth0", "AS4294967296", "12:34:56"),
         *(
             "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb",
+            "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdz",
             "2024-01-31",
             "1.2.3",
             "user@",

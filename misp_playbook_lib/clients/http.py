@@ -5,6 +5,7 @@ A request that was received is never repeated here; the callers that may repeat 
 
 import email.utils
 import os
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import requests
 import stamina
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import InsecureRequestWarning, NewConnectionError
 
 from misp_playbook_lib.errors import (
     AuthenticationFailed,
@@ -124,7 +125,11 @@ def verification(verify: bool | Path) -> bool | str:
     """Return requests' `verify`: the vault's word, else the system's CA bundle variable, else the default."""
     if verify is True:
         return next((os.environ[name] for name in _CA_VARIABLES if os.environ.get(name)), True)
-    return str(verify) if isinstance(verify, Path) else verify
+    if verify is False:
+        # PR:1 and the report say it once, aloud; urllib3 would say it with every request.
+        warnings.simplefilter("ignore", InsecureRequestWarning)
+        return False
+    return str(verify)
 
 
 def proxies(url: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
 import stamina
 
 from misp_playbook_lib.clients import http
@@ -101,14 +100,11 @@ def test_reading_does_not_repeat_a_refusal(client: HttpClient, sandbox: Sandbox)
     assert len(sandbox.modules.requests) == 1
 
 
-def test_a_refusal_carries_the_servers_own_words_by_field() -> None:
-    response = requests.Response()
-    response.status_code = 403
-    response._content = (
-        b'{"saved":false,"name":"Could not add warninglist","errors":{"name":["Name cannot be empty."]}}'  # noqa: SLF001 - the only way to build one
-    )
+def test_a_refusal_carries_the_servers_own_words_by_field(sandbox: Sandbox) -> None:
+    client = HttpClient("MISP", headers={"Authorization": sandbox.misp_key, "Accept": "application/json"})
+    nameless = {"name": "", "description": "x", "entries": ["a.example"]}
     with pytest.raises(RequestRejected, match="name: Name cannot be empty") as caught:
-        http.check_status(response, "MISP", "warninglists/add")
+        client.json("POST", f"{sandbox.misp_url}/warninglists/add", "add a list", json=nameless)
     assert caught.value.errors == {"name": ("Name cannot be empty.",)}
 
 

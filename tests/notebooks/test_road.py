@@ -236,3 +236,22 @@ def test_no_secret_of_the_vault_is_archived(demo: Ran, sandbox: Sandbox) -> None
     text = "".join(path.read_text() for path in demo.folder.iterdir())
     for name in ("misp_key", "mattermost_hook", "thehive_key"):
         assert sandbox.addresses()[name] not in text
+
+
+def test_an_unverified_certificate_is_said_aloud(play: Play, vault: Path) -> None:
+    vault.write_text(vault.read_text().replace("misp_verifycert = True", "misp_verifycert = False"))
+    ran = play(warninglist_name="x", warninglist_values=["a.example"], enrich_with=[])
+    assert ran.exit_code == 0, ran.output
+    assert "TLS CERTIFICATE NOT VERIFIED" in ran.output
+    assert "TLS CERTIFICATE NOT VERIFIED" in ran.report
+    assert "TLS CERTIFICATE NOT VERIFIED" in ran.summary
+
+
+def test_a_secret_that_comes_back_from_misp_is_redacted_counted_and_told(play: Play, sandbox: Sandbox) -> None:
+    sandbox.misp.add_event(f"leaked {sandbox.misp_key}", [{"type": "domain", "value": "evil.example"}])
+    ran = play(warninglist_name="x", warninglist_values=["evil.example"], enrich_with=[])
+    text = "".join(path.read_text() for path in ran.folder.iterdir())
+    assert sandbox.misp_key not in text
+    assert "[redacted]" in ran.report
+    assert ran.manifest["redacted"] > 0
+    assert "held a secret and were redacted" in ran.output

@@ -10,14 +10,28 @@ import time
 import uuid as uuids
 from typing import Any
 
-from misp_playbook_lib.sandbox.misp.answers import NotFoundError, RefusedError, ok, saved
+from misp_playbook_lib.sandbox.misp.answers import NotAllowedError, NotFoundError, RefusedError, ok, saved
 from misp_playbook_lib.sandbox.misp.filters import conditions_of, text, truthy
-from misp_playbook_lib.sandbox.misp.shown import attribute_fields, event_shown
+from misp_playbook_lib.sandbox.misp.shown import attribute_fields, event_shown, tags_shown
 from misp_playbook_lib.sandbox.misp.values import defaults, fold, load, stored
 from misp_playbook_lib.sandbox.misp.warninglists import Warninglists
 from misp_playbook_lib.sandbox.server import Response
 
 INHERIT = 5
+FLAGS = ("to_ids", "disable_correlation", "deleted")
+EDITED_TAG = (
+    "id",
+    "name",
+    "colour",
+    "exportable",
+    "user_id",
+    "hide_tag",
+    "numerical_value",
+    "is_galaxy",
+    "is_custom_galaxy",
+    "local_only",
+)
+"""What the answer to an edited attribute shows of a tag."""
 """The distribution of an attribute that follows its event."""
 
 
@@ -242,6 +256,48 @@ class Events:
             value = shown.pop("value")
             shown |= {"value1": row["value1"], "value2": row["value2"], "value": value}
             return ok({"Attribute": shown, "AttributeTag": []})
+
+    def view_attribute(self, given: str | None) -> Response:
+        """Show an attribute.
+
+        Raises:
+            NotAllowedError: no such attribute.
+
+        """
+        with self.state.read() as db:
+            try:
+                row = find_attribute(db, given, "Invalid attribute")
+            except NotFoundError as problem:
+                raise NotAllowedError(problem.words) from problem  # what MISP makes of it
+            event = find_event(db, str(row["event_id"]), "Invalid event")
+            shown = attribute_fields(row) | {"event_uuid": event["uuid"]}
+            tags = tags_shown(
+                db, "attribute", row["id"], ("id", "name", "colour", "numerical_value", "is_galaxy", "local")
+            )
+        return ok({"Attribute": shown | ({"Tag": tags} if tags else {})})
+
+    def edit_attribute(self, given: str | None, body: dict[str, Any]) -> Response:
+        """Change what is given of an attribute, keep the rest, and unpublish its event.
+
+        Raises:
+            NotFoundError: no such attribute.
+
+        """
+        offered = body.get("Attribute", body)
+        with self.state.write() as db:
+            row = find_attribute(db, given, "Invalid attribute")
+            changes: dict[str, Any] = {"timestamp": int(time.time())}
+            changes |= {name: truthy(offered[name]) for name in FLAGS if offered.get(name) is not None}
+            changes |= {name: text(offered[name]) for name in ("comment", "category") if offered.get(name) is not None}
+            if offered.get("value") is not None:
+                value1, value2 = stored(row["type"], text(offered["value"]))
+                changes |= {"value1": value1, "value2": value2, "key1": fold(value1), "key2": fold(value2)}
+            settings = ", ".join(f"{name} = :{name}" for name in changes)
+            db.execute(f"UPDATE attributes SET {settings} WHERE id = :id", changes | {"id": row["id"]})
+            touch(db, row["event_id"])
+            shown = attribute_fields(find_attribute(db, str(row["id"]), "Invalid attribute"))
+            tags = tags_shown(db, "attribute", row["id"], EDITED_TAG)
+        return ok({"Attribute": shown | ({"Tag": tags} if tags else {})})
 
     def delete_attribute(self, given: str | None, *, hard: bool) -> Response:
         """Delete an attribute softly, or for good with `hard`.

@@ -55,11 +55,11 @@ def rest_search(db: sqlite3.Connection, filters: dict[str, Any], warnings: Warni
             )
             kept = list(_warned(found, warnings, enforce=truthy(filters.get("enforceWarninglist"))))
             count, skipped = len(found), len(found) - len(kept)
-            joined = ",".join(kept)
+            joined = ",".join(kept).encode()
         else:
-            (row,) = query.run(f"count(*), coalesce(group_concat({rows.ATTRIBUTE} || {tail}, ','), '')")
-            count, joined = row
-        body = f'{{"response":{{"Attribute":[{joined}]}}}}'.encode()
+            whole = f"coalesce(group_concat({rows.ATTRIBUTE} || {tail}, ','), '')"
+            ((count, joined),) = query.run(f"count(*), CAST({whole} AS BLOB)")  # bytes, so that Python decodes nothing
+        body = b'{"response":{"Attribute":[' + joined + b"]}}"
     elif name == "text":
         values = dict.fromkeys(row[0] for row in query.run(rows.VALUE))
         count = len(values)
@@ -93,7 +93,9 @@ class _Query:
             "where": " AND ".join(conditions.sql) or "1",
             "order": f"a.{order[1].lower()} {(order[2] or 'asc').upper()}, a.id" if order else "a.id",
             "event": event,
-            "inherit": "1" if truthy(filters.get("includeEventTags")) else "0",
+            "inherit": "1"
+            if truthy(filters.get("includeEventTags")) or truthy(filters.get("includeDecayScore"))
+            else "0",
         }
 
     def run(self, columns: str) -> list[sqlite3.Row]:

@@ -23,6 +23,7 @@ from misp_playbook_lib.sandbox.misp.answers import (
     refused,
 )
 from misp_playbook_lib.sandbox.misp.events import Events, insert_event, remove_event
+from misp_playbook_lib.sandbox.misp.feeds import Feeds
 from misp_playbook_lib.sandbox.misp.generate import fill
 from misp_playbook_lib.sandbox.misp.lists import insert
 from misp_playbook_lib.sandbox.misp.routes import Call, answer
@@ -60,6 +61,7 @@ class Misp(Service):
     name = "misp"
     lists: Warninglists
     events: Events
+    feeds: Feeds
 
     def __init__(
         self, port: int = 0, data: Path | str | None = None, *, demo: bool = True, attributes: int = 0, seed: int = 1
@@ -67,6 +69,7 @@ class Misp(Service):
         self.state = State(data)
         self.lists = Warninglists(self.state)
         self.events = Events(self.lists)
+        self.feeds = Feeds()
         self.live = True
         """MISP.live: False is maintenance, in which only site admins are let in."""
         self._path: ContextVar[str | None] = ContextVar("path", default=None)
@@ -77,7 +80,7 @@ class Misp(Service):
                 value = str(uuids.uuid4()) if name == "uuid" else accounts.new_key()
                 db.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, value))
             db.execute("INSERT OR IGNORE INTO organisations VALUES (1, 'ORGNAME', ?)", [str(uuids.uuid4())])
-            settings = dict(db.execute("SELECT name, value FROM settings").fetchall())
+            settings: dict[str, str] = dict(db.execute("SELECT name, value FROM settings").fetchall())
         self.key = settings["key"]
         self.plain_key = settings["plain_key"]
         self.readonly_key = settings["readonly_key"]
@@ -187,6 +190,13 @@ class Misp(Service):
             list_id = insert(db, row | {"description": description or name}, entries, matching_attributes)
         self.lists.regenerate(list_id)
         return list_id
+
+    def add_feed(self, name: str, values: Iterable[str]) -> int:
+        """Add a cached feed and return its id."""
+        feed_id = len(self.feeds.names) + 1
+        self.feeds.names[feed_id] = name
+        self.feeds.values[feed_id] = frozenset(value.lower() for value in values)
+        return feed_id
 
     def warninglist(self, id_or_name: int | str) -> dict[str, Any] | None:
         """Return a list as it is kept, None where there is none.

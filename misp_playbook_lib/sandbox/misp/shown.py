@@ -8,6 +8,17 @@ from typing import Any
 from misp_playbook_lib.sandbox.misp.warninglists import Warninglists
 
 NOT_CORRELATING = ("comment", "http-method", "gender", "counter", "float", "port", "boolean", "anonymised")
+TAG: dict[str, Any] = {
+    "exportable": True,
+    "user_id": "0",
+    "hide_tag": False,
+    "numerical_value": None,
+    "is_galaxy": False,
+    "is_custom_galaxy": False,
+    "local_only": False,
+    "local": False,
+    "relationship_type": None,
+}
 FIRST_HALF_ONLY = ("ip-src|port", "ip-dst|port", "hostname|port")
 
 
@@ -49,7 +60,7 @@ def event_shown(
     if not metadata:
         shown |= {"Object": [], "EventReport": []}
     shown["CryptographicKey"] = []
-    tags = _tags(db, "event", row["id"])
+    tags = tags_shown(db, "event", row["id"])
     return shown | ({"Tag": tags} if tags else {})
 
 
@@ -61,7 +72,7 @@ def _attributes(db: sqlite3.Connection, event_id: int, lists: Warninglists) -> l
         if warnings:
             shown["warnings"] = warnings
         shown |= {"Galaxy": [], "ShadowAttribute": []}
-        tags = _tags(db, "attribute", row["id"])
+        tags = tags_shown(db, "attribute", row["id"])
         found.append(shown | ({"Tag": tags} if tags else {}))
     return found
 
@@ -132,22 +143,13 @@ def _related(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any]:
     return shown | {"published": bool(row["published"]), "Org": organisation, "Orgc": organisation}
 
 
-def _tags(db: sqlite3.Connection, what: str, target: int) -> list[dict[str, Any]]:
+def tags_shown(
+    db: sqlite3.Connection, what: str, target: int, fields: tuple[str, ...] | None = None
+) -> list[dict[str, Any]]:
+    """Return the tags of an `event` or `attribute`, with the `fields` that an answer shows or all."""
     attached = f"SELECT g.* FROM {what}_tags t JOIN tags g ON g.id = t.tag_id WHERE t.{what}_id = ? ORDER BY g.id"
-    return [
-        {
-            "id": str(row["id"]),
-            "name": row["name"],
-            "colour": row["colour"],
-            "exportable": True,
-            "user_id": "0",
-            "hide_tag": False,
-            "numerical_value": None,
-            "is_galaxy": False,
-            "is_custom_galaxy": False,
-            "local_only": False,
-            "local": False,
-            "relationship_type": None,
-        }
-        for row in db.execute(attached, [target])
-    ]
+    found: list[dict[str, Any]] = []
+    for row in db.execute(attached, [target]):
+        whole = {"id": str(row["id"]), "name": row["name"], "colour": row["colour"], **TAG}
+        found.append({name: whole[name] for name in fields or whole})
+    return found

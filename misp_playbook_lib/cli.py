@@ -148,6 +148,26 @@ def sandbox(port: int, data: Path | None, attributes: int, seed: int, write_vaul
         stopped.wait()
 
 
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--type", "list_type", required=True, help="The list's type: string, substring, hostname, cidr or regex.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--accept-dangerous", is_flag=True, help="Let entries that would match nearly everything pass.")
+def check(file: Path, list_type: str, as_json: bool, accept_dangerous: bool) -> None:
+    """Check the entries in FILE without a server, for an editor or a pre-commit hook.
+
+    Prints a finding a line as FILE:LINE: severity: entry: reason; remedy. Exits with 3 if any blocks a write.
+    """
+    from misp_playbook_lib.model.findings import blocking  # noqa: PLC0415
+    from misp_playbook_lib.steps import check as checking  # noqa: PLC0415
+
+    with _told_in_a_line():
+        findings = checking.check_file(file, list_type)
+    click.echo(checking.render(file, findings, as_json=as_json), nl=bool(findings) or as_json)
+    if blocking([found for _, found in findings], accept_dangerous=accept_dangerous):
+        sys.exit(3)
+
+
 @contextmanager
 def _sandbox(wanted: bool, texts: dict[str, str | list[str]]) -> Iterator[Path | None]:
     """Start the sandbox if it is wanted, point `texts` at its module server, and yield its vault."""

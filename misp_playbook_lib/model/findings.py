@@ -1,5 +1,6 @@
 """What a check says about an entry: how bad, by which rule, why, and what to do."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -81,3 +82,9 @@ def blocking(findings: Iterable[Finding], *, accept_dangerous: bool) -> tuple[Fi
     """Keep what must stop a write: errors always, dangerous entries unless they are accepted."""
     passing = {Severity.WARNING, Severity.DANGEROUS} if accept_dangerous else {Severity.WARNING}
     return tuple(found for found in findings if found.severity not in passing)
+
+
+def counted(findings: Iterable[Finding]) -> dict[tuple[Severity, Rule], int]:
+    """Count findings by severity and rule, the worst first."""
+    counts = Counter((found.severity, found.rule) for found in findings)
+    return dict(sorted(counts.items(), key=lambda item: (list(Severity).index(item[0][0]), -item[1])))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pcre2  # type: ignore[import-untyped]  # the package has no types
 
 from misp_playbook_lib.model.findings import Finding, Rule, finding
-from misp_playbook_lib.model.matching_regex import _compile as compile_entry
+from misp_playbook_lib.model.matching_regex import compile_entry
 from misp_playbook_lib.model.sample import ORDINARY, SAMPLE, STRESS
 
 _MUCH = 0.05

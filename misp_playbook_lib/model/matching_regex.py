@@ -155,7 +155,7 @@ class RegexIndex:
         alone: list[_Entry] = []
         kin: dict[tuple[int, bool], list[_Entry]] = {}
         for entry in dict.fromkeys(entries):
-            compiled = _compile(entry)
+            compiled = compile_entry(entry)
             if compiled is None:
                 inert.append(entry)
             elif compiled.source.options & _EXTENDED or not _COMBINABLE.fullmatch(compiled.source.pattern):
@@ -175,7 +175,7 @@ class RegexIndex:
         return None
 
 
-def _compile(entry: str) -> _Entry | None:
+def compile_entry(entry: str) -> _Entry | None:
     """Compile an entry; None: PHP or PCRE refuses it, and preg_match is false whatever the value."""
     source = _parse(entry)
     if source is None:

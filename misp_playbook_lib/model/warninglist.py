@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from misp_playbook_lib.model.findings import Finding
+
 ALL_ATTRIBUTES = "ALL"
 """The matching attribute by which MISP applies a list to every type (app/Model/Warninglist.php)."""
 
@@ -34,7 +36,10 @@ class WarninglistEntry:
 
 @dataclass(frozen=True, slots=True)
 class WarninglistSpec:
-    """A list as an analyst wants it; None keeps what the list has, or takes a new list's default."""
+    """A list as an analyst wants it; None keeps what the list has, or takes a new list's default.
+
+    `findings` is what the check says of its entries: what blocks is refused before it is written.
+    """
 
     name: str
     entries: tuple[WarninglistEntry, ...] = ()
@@ -42,6 +47,7 @@ class WarninglistSpec:
     type: WarninglistType | None = None
     category: WarninglistCategory | None = None
     matching_attributes: tuple[str, ...] | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ AKAMAI = "List of known Akamai IP ranges"
 UNRECORDED = re.compile(r"^<\d+ (?:bytes|entries)>$")
 UUIDS = {"uuid", "event_uuid"}
 TIMES = {"timestamp", "publish_timestamp", "date_modified", "date_created", "last_api_access", "last_pw_change", "date"}
-INSTALLATION = {"created", "modified", "nids_sid", "colour"}
+INSTALLATION = {"created", "modified", "nids_sid"}
 """What differs from one installation to the next."""
 
 

@@ -1,5 +1,6 @@
 """Renames what recorded exchanges with a MISP hold, by a seed number, so that rules and not recordings are replayed."""
 
+import hashlib
 import random
 import re
 from dataclasses import dataclass
@@ -96,7 +97,10 @@ class Permutation:
             return body
         if "errors" in body and "message" in body:
             return body | {"errors": self._errors(body["errors"])}
-        return {key: self._field(key, part) for key, part in body.items()}
+        renamed = {key: self._field(key, part) for key, part in body.items()}
+        if "colour" in body:  # MISP makes it of the tag's name
+            renamed["colour"] = f"#{hashlib.md5(renamed['name'].encode(), usedforsecurity=False).hexdigest()[:6]}"
+        return renamed
 
     def _field(self, key: str, part: Any) -> Any:
         if key in {"Org", "Orgc", "Organisation", "Role", "User"}:

@@ -91,6 +91,7 @@ def test_events_are_added_tagged_published_and_deleted(client: PyMISP) -> None:
     assert isinstance(attribute, MISPAttribute)
     assert not client.get_event(event)["Event"]["published"]
     assert client.tag(attribute, "tlp:red")["saved"] is True
+    assert "no changes had to be made" in client.tag(attribute, "tlp:red")["message"]
     assert [one["value"] for one in client.search("attributes", tags="tlp:red")["Attribute"]] == ["192.0.2.1"]
     assert client.untag(attribute.uuid, "tlp:red")["saved"] is True
     assert client.delete_attribute(attribute)["message"] == "Attribute deleted."

@@ -5,6 +5,7 @@ Rules from MISP 2.5's EventsController, AttributesController and TagsController,
 # ruff: noqa: S608 - statements are made of this package's own constants, values are parameters
 
 import datetime as dt
+import hashlib
 import sqlite3
 import time
 import uuid as uuids
@@ -61,11 +62,18 @@ def find_attribute(db: sqlite3.Connection, given: str | None, words: str) -> sql
     return row
 
 
-def insert_event(db: sqlite3.Connection, given: dict[str, Any], *, event_id: int | None = None, org_id: int = 1) -> int:
-    """Save an event with its attributes and tags and return its id.
+def insert_event(
+    db: sqlite3.Connection,
+    given: dict[str, Any],
+    *,
+    event_id: int | None = None,
+    org_id: int = 1,
+    lenient: bool = False,
+) -> int:
+    """Save an event with its attributes and tags and return its id; `lenient` leaves out attributes that are refused.
 
     Raises:
-        RefusedError: an event without info.
+        RefusedError: an event without info, or an attribute that is refused.
 
     """
     if not text(given.get("info")).strip():
@@ -91,10 +99,14 @@ def insert_event(db: sqlite3.Connection, given: dict[str, Any], *, event_id: int
     new_id = int(db.execute(statement, row).lastrowid or 0)
     for tag in given.get("Tag") or ():
         attach(db, "event", new_id, tag["name"])
-    attributes = given.get("Attribute") or ()
-    for attribute in attributes:
-        insert_attribute(db, new_id, attribute)
-    db.execute("UPDATE events SET attribute_count = ? WHERE id = ?", (len(attributes), new_id))
+    for attribute in given.get("Attribute") or ():
+        try:
+            insert_attribute(db, new_id, attribute)
+        except RefusedError:
+            if not lenient:
+                raise
+    count = "SELECT count(*) FROM attributes WHERE event_id = ?1"
+    db.execute(f"UPDATE events SET attribute_count = ({count}) WHERE id = ?1", [new_id])
     return new_id
 
 
@@ -157,10 +169,15 @@ def known_tag(db: sqlite3.Connection, name: str) -> int | None:
     return None if row is None else int(row["id"])
 
 
+def make_tag(db: sqlite3.Connection, name: str) -> None:
+    """Make a tag where there is none, in the colour that MISP makes of its name (Tag::tagColor)."""
+    colour = f"#{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:6]}"
+    db.execute("INSERT OR IGNORE INTO tags (name, colour) VALUES (?, ?)", (name, colour))
+
+
 def attach(db: sqlite3.Connection, what: str, target: int, name: str) -> bool:
     """Attach a tag to an `event` or `attribute`, making it where there is none; False where it is attached already."""
-    colour = f"#{uuids.uuid5(uuids.NAMESPACE_OID, name).hex[:6]}"
-    db.execute("INSERT OR IGNORE INTO tags (name, colour) VALUES (?, ?)", (name, colour))
+    make_tag(db, name)
     statement = f"INSERT OR IGNORE INTO {what}_tags ({what}_id, tag_id) VALUES (?, ?)"
     return db.execute(statement, (target, known_tag(db, name))).rowcount > 0
 
@@ -186,7 +203,7 @@ class Events:
 
         """
         with self.state.write() as db:
-            event_id = insert_event(db, body.get("Event", body))
+            event_id = insert_event(db, body.get("Event", body), lenient=True)
             return ok({"Event": event_shown(db, find_event(db, str(event_id), "Invalid event"), self.lists)})
 
     def view(self, given: str | None) -> Response:
@@ -322,7 +339,7 @@ class Events:
 
         Raises:
             NotFoundError: no such target, or a tag that would have to be made by somebody who may not.
-            RefusedError: a local tag, or one that is attached already.
+            RefusedError: a local tag.
 
         """
         name = text(given.get("tag"))
@@ -333,10 +350,11 @@ class Events:
             if truthy(given.get("local")):
                 raise _not_attached("Local tags can only be added by users of the host organisation.")
             title = what.capitalize()
-            if not attach(db, what, target, name):
-                raise _not_attached(f"{title} already has the requested tag attached.")
-            touch(db, event_id)
-            words = f"Global tag {name}({known_tag(db, name)}) successfully attached to {title}({target})."
+            if attach(db, what, target, name):
+                touch(db, event_id)
+                words = f"Global tag {name}({known_tag(db, name)}) successfully attached to {title}({target})."
+            else:
+                words = f"{title} already has the requested tag attached, no changes had to be made for tag {name}."
         return saved(words, "/tags/attachTagToObject")
 
     def remove_tag(self, given: dict[str, Any]) -> Response:

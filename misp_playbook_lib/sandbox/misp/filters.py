@@ -151,8 +151,8 @@ def published_filter(conditions: Conditions, given: Any) -> None:
 
 
 def deleted_filter(conditions: Conditions, given: Any) -> None:
-    """Filter by deletion: nothing deleted unless asked for."""
-    wanted = {truthy(value) for value in given} if isinstance(given, list) else {truthy(given)}
+    """Filter by deletion: nothing deleted unless asked for; "only" is 1."""
+    wanted = {value in (1, "1", "only") for value in (given if isinstance(given, list) else [given])}
     if len(wanted) == 1:
         conditions.add("a.deleted = ?", wanted.pop())
 
@@ -249,12 +249,11 @@ def time_filter(conditions: Conditions, given: Any) -> None:
 
 
 def event_time_filter(column: str) -> Callable[[Conditions, Any], None]:
-    """Return a filter on a time of the event; publication counts for published events only."""
+    """Return a filter on a time of the event; one that was never published has a publication time of 0."""
 
     def apply(conditions: Conditions, given: Any) -> None:
         start, end = window(given)
         bound = "" if end is None else f" AND {column} <= ?"
-        bound += " AND published = 1" if column == "publish_timestamp" else ""
         parameters = [start] if end is None else [start, end]
         conditions.add(f"a.event_id IN (SELECT id FROM events WHERE {column} >= ?{bound})", *parameters)
 

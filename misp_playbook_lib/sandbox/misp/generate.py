@@ -10,6 +10,7 @@ import sqlite3
 import uuid as uuids
 from collections.abc import Callable, Iterator
 
+from misp_playbook_lib.sandbox.misp.events import make_tag
 from misp_playbook_lib.sandbox.misp.state import INDEXES, State
 from misp_playbook_lib.sandbox.misp.values import defaults
 
@@ -86,8 +87,7 @@ def fill(state: State, count: int, seed: int) -> None:
             row = (name, str(uuids.uuid5(uuids.NAMESPACE_DNS, name)))
             db.execute("INSERT OR IGNORE INTO organisations (name, uuid) VALUES (?, ?)", row)
         for name in TAGS:
-            colour = f"#{uuids.uuid5(uuids.NAMESPACE_OID, name).hex[:6]}"
-            db.execute("INSERT OR IGNORE INTO tags (name, colour) VALUES (?, ?)", (name, colour))
+            make_tag(db, name)
         tags = [row[0] for row in db.execute("SELECT id FROM tags ORDER BY id")]
         organisations = [row[0] for row in db.execute("SELECT id FROM organisations ORDER BY id")]
         db.executemany(ROW, _attributes(db, rng, count, organisations, tags))

@@ -77,8 +77,8 @@ class Call:
 
     @property
     def filters(self) -> dict[str, Any]:
-        """The body's fields, or with GET those of the path."""
-        return self.body if isinstance(self.body, dict) else self.named
+        """The fields of the path and of the body."""
+        return self.named | (self.body if isinstance(self.body, dict) else {})
 
 
 Answer = Callable[["Misp", Call], Response]

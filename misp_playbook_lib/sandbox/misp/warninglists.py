@@ -6,6 +6,7 @@ Rules from MISP 2.5's WarninglistsController and Warninglist, and from what a se
 
 import json
 import sqlite3
+import threading
 from typing import Any
 
 from misp_playbook_lib.sandbox.misp.answers import (
@@ -59,6 +60,7 @@ class Warninglists:
         self.warning_for_all = False
         self.told: set[tuple[str, str]] = set()
         """Types and values whose warnings an event's view has already shown since the lists last changed."""
+        self._caching = threading.Lock()
         self._enabled: list[EnabledList] | None = None
 
     def warnings(self) -> Warnings:
@@ -72,7 +74,7 @@ class Warninglists:
 
         A deletion is no write here: a deleted list that was enabled stays in the cache until the next one.
         """
-        with self.state.read() as db:
+        with self._caching, self.state.read() as db:
             enabled = db.execute("SELECT * FROM warninglists WHERE enabled ORDER BY id").fetchall()
             known = {one.id: one.entries for one in self._enabled or () if ids and one.id not in ids}
             self._enabled = [self._cached(db, row, known.get(row["id"])) for row in enabled]

@@ -41,7 +41,7 @@ def render(path: Path, findings: Sequence[Placed], *, as_json: bool) -> str:
     if as_json:
         return json.dumps([{"line": line, **asdict(found)} for line, found in findings], ensure_ascii=False, indent=2)
     return "\n".join(
-        f"{path}:{line or 1}: {found.severity}: {visible(found.entry)}: {visible(found.reason)}; {visible(found.remedy)}"
+        f"{path}:{line or 1}: {found.severity}: {visible(f'{found.entry}: {found.reason}; {found.remedy}')}"
         for line, found in findings
     )
 

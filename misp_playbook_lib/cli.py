@@ -149,6 +149,37 @@ def sandbox(port: int, data: Path | None, attributes: int, seed: int, write_vaul
 
 
 @main.command()
+@click.argument("run_id")
+@click.option("--force", is_flag=True, help="Restore although the list changed since; what was changed is lost.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option(
+    "--vault", type=click.Path(path_type=Path, dir_okay=False), help="Use this vault, and no service variable."
+)
+@click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
+def restore(run_id: str, force: bool, dry_run: bool, vault: Path | None, archive: Path) -> None:
+    """Put the list back as it was before the run RUN_ID; a list that the run created is deleted.
+
+    Shows what changes, keeps what undoes the restoring, and refuses where the list changed since. Exits with 2 if
+    there is nothing of that run to restore, with 3 if it was refused or failed.
+    """
+    from misp_playbook_lib.steps import restore as restoring  # noqa: PLC0415 - PyMISP takes half a second
+
+    with _told_in_a_line():
+        restoring.restore_run(archive, run_id, vault, force=force, dry_run=dry_run, tell=click.echo)
+
+
+@main.command()
+@click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
+def runs(archive: Path) -> None:
+    """List the runs that can be restored, the latest first, those broken off and interactive ones too."""
+    from misp_playbook_lib.report import undo  # noqa: PLC0415
+    from misp_playbook_lib.report.tables import as_text  # noqa: PLC0415
+
+    with _told_in_a_line():
+        click.echo(as_text(undo.runs_table(undo.undoable(archive))))
+
+
+@main.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--type", "list_type", required=True, help="The list's type: string, substring, hostname, cidr or regex.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")

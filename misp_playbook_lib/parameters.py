@@ -61,7 +61,7 @@ class PlaybookParameters(BaseModel):
     )
     warninglist_values: list[str] = _parameter([], "IN:4", "the entries, each with an optional ' # comment'")
     warninglist_values_action: str = _parameter(
-        "append", "IN:4", "append the values to the list or replace its entries"
+        "append", "IN:4", "append the values, replace all entries by them, or remove them"
     )
     warninglist_enable: bool = _parameter(True, "IN:6", "enable the list if it is not")
     match_published: bool | None = _parameter(

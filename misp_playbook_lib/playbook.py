@@ -1,6 +1,5 @@
 """The open run of *Create a custom MISP warninglist*: one method a step, each returns what the next works on."""
 
-import json
 import os
 import uuid
 from collections.abc import Callable, Iterable
@@ -13,7 +12,7 @@ from misp_playbook_lib.clients.misp import MispClient
 from misp_playbook_lib.clients.misp_modules import MispModulesClient
 from misp_playbook_lib.clients.slack import SlackClient
 from misp_playbook_lib.clients.thehive import TheHiveClient
-from misp_playbook_lib.errors import ServiceError
+from misp_playbook_lib.errors import PlaybookError, ServiceError
 from misp_playbook_lib.model.indicators import RECOGNITION_RULES
 from misp_playbook_lib.model.modules import (
     Lookups,
@@ -38,14 +37,13 @@ from misp_playbook_lib.model.results import (
 )
 from misp_playbook_lib.model.selection import Selection, select
 from misp_playbook_lib.model.warninglist import (
-    Warninglist,
     WarninglistCategory,
     WarninglistRows,
     WarninglistSpec,
     WarninglistType,
 )
 from misp_playbook_lib.parameters import MATTERMOST_CARD, PlaybookParameters
-from misp_playbook_lib.report import display, facts, views
+from misp_playbook_lib.report import display, facts, undo, views
 from misp_playbook_lib.report.summary import Summary, summarise
 from misp_playbook_lib.report.tables import table
 from misp_playbook_lib.settings import Settings, load_settings
@@ -56,7 +54,6 @@ from misp_playbook_lib.steps.enrich import enrich
 from misp_playbook_lib.steps.retrosearch import retrosearch
 
 TITLE = "Create a custom MISP warninglist"
-BACKUP_FILE = "warninglist-before.json"
 RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 """Set by the runner: the run's folder, and the sign that nobody is watching."""
 
@@ -70,6 +67,8 @@ class Playbook:
         self.misp = misp
         self.state = state
         self._delivered: dict[str, Delivery] = {}
+        self._undo = undo.UndoRecord(state.folder or undo.interactive_folder(state.run_id), misp.server.url)
+        self._applied: Applied | None = None
 
     @classmethod
     def open(cls, parameters: PlaybookParameters) -> "Playbook":
@@ -174,6 +173,8 @@ class Playbook:
             planned = plan(spec, selection.current, WarninglistAction(wanted.warninglist_values_action))
             applying.check_writable(self.misp, planned)
             step.summary = views.plan_line(planned)
+            if self._undo.planned(planned):
+                step.summary += f" Every change: {undo.DIFF} in the run folder."
             return planned
 
     def apply(self, planned: WarninglistPlan) -> Applied:
@@ -184,7 +185,8 @@ class Playbook:
 
         """
         with self.state.step("IN:5", "Create or update the MISP warninglist") as step:
-            applied = applying.apply(self.misp, planned, keep=self._keep, dry_run=self.parameters.dry_run)
+            applied = applying.apply(self.misp, planned, self._undo, dry_run=self.parameters.dry_run)
+            self._applied = applied
             if applied.outcome is ApplyOutcome.UNCHANGED:
                 step.skip(views.done_line(applied))
             step.summary = views.done_line(applied)
@@ -205,8 +207,9 @@ class Playbook:
                 step.skip("The list is enabled already.")
             elif self.parameters.dry_run:
                 step.skip("Dry run: the list would be enabled.")
-            else:
-                applied = applying.enable(self.misp, applied)
+            elif applied.warninglist is not None:
+                enabled = applying.set_enabled(self.misp, applied.warninglist, self._undo, enabled=True)
+                applied = replace(applied, warninglist=enabled)
                 step.summary = "The list is enabled."
                 self._note_list(applied)
             return applied
@@ -324,17 +327,36 @@ class Playbook:
         )
 
     def finish(self) -> display.View:
-        """EN:4. Say how the run ended."""
+        """EN:4. See that what was appended still stands, append it again if not, and say how the run ended."""
         with self.state.step("EN:4", "End of the playbook") as step:
             self.state.finished = True
+            repaired = self._look_again(step)
             outcome = self.state.outcome
             step.summary = "Everything was done." if outcome is Outcome.SUCCESS else "Failed or incomplete, see above."
-            lines = [f"Outcome: {outcome}.", *self.state.problems]
+            step.summary = f"{repaired} {step.summary}".strip()
+            lines = [f"Outcome: {outcome}.", *filter(None, [repaired]), *self.state.problems]
             if self.state.folder is None:
                 lines.append("This interactive run is not archived: the command misp-playbook run keeps a report.")
             else:
                 lines.append(f"Run {self.state.run_id}.")
+            if self._undo.kept:
+                lines.append(f"To undo what it did to the list: misp-playbook restore {self.state.run_id}")
             return display.as_view(lines)
+
+    def _look_again(self, step: StepRecord) -> str:
+        """Append again what somebody else's write took away since IN:5, and say so."""
+        if self._applied is None or self.parameters.dry_run:
+            return ""
+        try:
+            gone = applying.append_again(self.misp, self._applied, self._undo)
+        except PlaybookError as error:
+            step.incomplete(f"The list was not seen to stand at the end: {error}")
+            return ""
+        repaired = f"{gone:,} entries had been overwritten by somebody else and were appended again." if gone else ""
+        if repaired and self.state.folder:
+            with (self.state.folder / "summary.md").open("a", encoding="utf-8") as summary:
+                summary.write(f"\n{repaired}\n")
+        return repaired
 
     def _deliver(
         self, service: str, *, wanted: bool, missing: str, again: bool, send: Callable[[], Delivery]
@@ -386,12 +408,6 @@ class Playbook:
 
     def _note_list(self, applied: Applied) -> None:
         self.state.facts["warninglist"] = facts.warninglist(applied, self._url(applied))
-
-    def _keep(self, current: Warninglist) -> None:
-        """Write the list as it is into the run folder, before it is changed."""
-        if self.state.folder:
-            text = json.dumps(asdict(current), ensure_ascii=False, indent=1)
-            (self.state.folder / BACKUP_FILE).write_text(text, encoding="utf-8")
 
 
 _DELIVERY_STEPS = {

@@ -146,14 +146,26 @@ class MispClient:
             ServiceError: it could not be asked.
 
         """
+        found = self.find_warninglist(list_id)
+        if found is None:
+            raise WarninglistError(
+                f"There is no warninglist with the ID {list_id} on {self.server.url}: "
+                "check warninglist_id, or give a warninglist_name instead."
+            )
+        return found
+
+    def find_warninglist(self, list_id: int) -> Warninglist | None:
+        """Return a list as `warninglist` does, None where MISP answers 404.
+
+        Raises:
+            ServiceError: it could not be asked.
+
+        """
         try:
             answer = self._get(f"warninglists/view/{list_id}")
         except RequestRejected as error:
             if error.status == requests.codes.not_found:
-                raise WarninglistError(
-                    f"There is no warninglist with the ID {list_id} on {self.server.url}: "
-                    "check warninglist_id, or give a warninglist_name instead."
-                ) from None
+                return None
             raise
         return parse_warninglist(answer)
 
@@ -161,21 +173,30 @@ class MispClient:
         """Create a list and return its ID (POST warninglists/add)."""
         return _list_id(self.pymisp.direct_call("warninglists/add", {"Warninglist": dict(fields)}))
 
-    def edit_warninglist(self, list_id: int, fields: Mapping[str, Any]) -> None:
-        """Change the fields given; what is omitted stays (POST warninglists/edit/<id>)."""
-        answer = self.pymisp.direct_call(f"warninglists/edit/{list_id}", {"Warninglist": dict(fields)})
-        if _list_id(answer) != list_id:
-            raise _unexpected(f"warninglists/edit/{list_id}")
+    def edit_warninglist(self, list_id: int, fields: Mapping[str, Any]) -> int:
+        """Change the fields given, keep what is omitted, and return the version (POST warninglists/edit/<id>)."""
+        operation = f"warninglists/edit/{list_id}"
+        answer = self.pymisp.direct_call(operation, {"Warninglist": dict(fields)})
+        try:
+            return int(answer["Warninglist"]["version"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unexpected(operation) from error
 
-    def enable_warninglist(self, list_id: int) -> None:
-        """Enable a list (POST warninglists/toggleEnable, which answers 200 whatever happened: `saved` counts)."""
+    def set_warninglist_enabled(self, list_id: int, *, enabled: bool) -> None:
+        """Enable or disable a list (POST warninglists/toggleEnable: always 200, and `saved` says what happened)."""
         operation = "warninglists/toggleEnable"
-        answer = self._read(operation, {"id": [str(list_id)], "enabled": True})
+        answer = self._read(operation, {"id": [str(list_id)], "enabled": enabled})
         if not isinstance(answer, dict) or answer.get("saved") is not True:
             words = str(answer.get("errors", "")) if isinstance(answer, dict) else ""
-            raise RequestRejected(
-                f"the list was not enabled: {words}", service=SERVICE, operation=operation, status=200
-            )
+            done = "enabled" if enabled else "disabled"
+            raise RequestRejected(f"the list was not {done}: {words}", service=SERVICE, operation=operation, status=200)
+
+    def delete_warninglist(self, list_id: int) -> None:
+        """Ask for a list's deletion (POST warninglists/delete/<id>, a redirect whether or not it was there).
+
+        The answer says nothing, and PyMISP follows the redirect: only `find_warninglist` tells whether it is gone.
+        """
+        self.pymisp.direct_call(f"warninglists/delete/{list_id}", {})
 
     def attributes(self, filters: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
         """Yield pages of attributes with their events' context (POST attributes/restSearch).

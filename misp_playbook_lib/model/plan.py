@@ -1,7 +1,6 @@
 """What a run would change about a warninglist, worked out before anything is sent."""
 
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from misp_playbook_lib.model.reading import merge_doubles
@@ -20,6 +19,7 @@ class WarninglistAction(StrEnum):
 
     APPEND = "append"
     REPLACE = "replace"
+    REMOVE = "remove"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class WarninglistPlan:
     """The list as it will be, and how that differs from the list as it is.
 
     `current` is None for a list that will be created. `entries` is everything the list will hold, in order;
-    `added`, `removed`, `kept` and `commented` say how that comes about.
+    `added`, `removed`, `kept` and `commented` say how that comes about. `absent` are values to remove that the list
+    does not hold.
     """
 
     spec: WarninglistSpec
@@ -62,6 +63,7 @@ class WarninglistPlan:
     removed: tuple[WarninglistEntry, ...]
     kept: tuple[WarninglistEntry, ...]
     commented: tuple[CommentChange, ...]
+    absent: tuple[str, ...] = ()
 
     @property
     def creates(self) -> bool:
@@ -78,18 +80,71 @@ class WarninglistPlan:
         """Whether anything has to be sent at all."""
         return self.creates or self.changes_entries or bool(self.fields)
 
+    @property
+    def diff(self) -> tuple[str, ...]:
+        """Every change as a line of a diff: fields first, then what goes, changes and comes."""
+        fields = (
+            line
+            for change in self.fields
+            for line in (
+                *(() if change.before is None else (f"- {change.field}: {_text(change.before)}",)),
+                f"+ {change.field}: {_text(change.after)}",
+            )
+        )
+        commented = (
+            line
+            for change in self.commented
+            for line in (_signed("-", change.value, change.before), _signed("+", change.value, change.after))
+        )
+        removed = (_signed("-", entry.value, entry.comment) for entry in self.removed)
+        added = (_signed("+", entry.value, entry.comment) for entry in self.added)
+        return (*fields, *removed, *commented, *added)
+
+    @property
+    def result(self) -> Warninglist:
+        """The list that carrying out the plan leaves; `id` 0 where MISP has yet to give one."""
+        current = self.current
+        return Warninglist(
+            id=current.id if current else 0,
+            name=self.name,
+            description=self.description,
+            type=self.type,
+            category=self.category,
+            matching_attributes=self.matching_attributes,
+            entries=self.entries,
+            version=(current.version if current else 0) + self.changes,
+            enabled=current.enabled if current else False,
+            default=current.default if current else False,
+        )
+
 
 def plan(spec: WarninglistSpec, current: Warninglist | None, action: WarninglistAction) -> WarninglistPlan:
     """Work out the list that `spec` and `action` make of `current` (None: of nothing).
 
-    Entries are compared by their exact value. `append` keeps every entry there is, as it is, and adds what is missing;
-    a comment given for a known entry replaces its comment. `replace` leaves exactly the entries given, in their order.
+    Entries are compared by their exact value, as MISP stores it. `append` keeps every entry there is, as it is, and
+    adds what is missing; a comment given for a known entry replaces its comment. `replace` leaves exactly the entries
+    given, in their order. `remove` takes the entries whose value is given, whatever their comments.
     The defaults of a new list are string, known and all attribute types.
     """
     wanted = merge_doubles(spec.entries)
+    if action is WarninglistAction.REMOVE:
+        return _removing(spec, current, wanted)
     if action is WarninglistAction.APPEND and current is not None:
         wanted = _appended(current.entries, wanted)
     return difference(spec, current, action, wanted)
+
+
+def restoring(before: Warninglist, current: Warninglist | None) -> WarninglistPlan:
+    """Work out what makes `current` (None: there is none) the list that was there `before`, doubles included."""
+    spec = WarninglistSpec(
+        name=before.name,
+        entries=before.entries,
+        description=before.description,
+        type=before.type,
+        category=before.category,
+        matching_attributes=before.matching_attributes,
+    )
+    return difference(spec, current, WarninglistAction.REPLACE, before.entries)
 
 
 def difference(
@@ -103,12 +158,12 @@ def difference(
         description = spec.description or spec.name
         type_ = spec.type or WarninglistType.STRING
         category = spec.category or WarninglistCategory.KNOWN
-        matching = spec.matching_attributes or (ALL_ATTRIBUTES,)
+        matching = (ALL_ATTRIBUTES,) if spec.matching_attributes is None else spec.matching_attributes
     else:
-        description = spec.description or current.description
+        description = current.description if spec.description is None else spec.description
         type_ = spec.type or current.type
         category = spec.category or current.category
-        matching = spec.matching_attributes or current.matching_attributes
+        matching = current.matching_attributes if spec.matching_attributes is None else spec.matching_attributes
     added, removed, kept, commented = _compare(current.entries if current else (), entries)
     if current is not None and not (added or removed or commented):
         entries = current.entries
@@ -130,16 +185,33 @@ def difference(
     )
 
 
+def _removing(
+    spec: WarninglistSpec, current: Warninglist | None, named: tuple[WarninglistEntry, ...]
+) -> WarninglistPlan:
+    existing = current.entries if current else ()
+    going = {entry.value for entry in named}
+    there = {entry.value for entry in existing}
+    left = tuple(entry for entry in existing if entry.value not in going)
+    absent = tuple(entry.value for entry in named if entry.value not in there)
+    return replace(difference(spec, current, WarninglistAction.REMOVE, left), absent=absent)
+
+
 def _appended(
     existing: tuple[WarninglistEntry, ...], wanted: tuple[WarninglistEntry, ...]
 ) -> tuple[WarninglistEntry, ...]:
-    comments = {entry.value: entry.comment for entry in wanted if entry.comment}
+    """Add what is missing; of a value that the list holds several times, one entry comes to carry the comment."""
     known = {entry.value for entry in existing}
-    kept = (
-        WarninglistEntry(entry.value, comments[entry.value]) if comments.get(entry.value, "") else entry
-        for entry in existing
-    )
-    return (*kept, *(entry for entry in wanted if entry.value not in known))
+    comments = {entry.value: entry.comment for entry in wanted if entry.comment and entry.value in known}
+    if comments:
+        for entry in existing:
+            if comments.get(entry.value) == entry.comment:
+                del comments[entry.value]
+        kept = []
+        for entry in existing:
+            comment = comments.pop(entry.value, None)
+            kept.append(entry if comment is None else WarninglistEntry(entry.value, comment))
+        existing = tuple(kept)
+    return (*existing, *(entry for entry in wanted if entry.value not in known))
 
 
 def _compare(
@@ -164,13 +236,13 @@ def _compare(
             kept.append(entry)
         else:
             commented.append(CommentChange(entry.value, comments.pop(0), entry.comment))
-    surplus = Counter({value: len(comments) for value, comments in comments_before.items() if comments})
     removed = []
-    for entry in reversed(before):
-        if surplus[entry.value]:
-            surplus[entry.value] -= 1
+    for entry in before:
+        comments = comments_before[entry.value]
+        if entry.comment in comments:
+            comments.remove(entry.comment)
             removed.append(entry)
-    return tuple(added), tuple(reversed(removed)), tuple(kept), tuple(commented)
+    return tuple(added), tuple(removed), tuple(kept), tuple(commented)
 
 
 def _field_changes(
@@ -197,3 +269,11 @@ def _field_changes(
     if set(matching) != set(current.matching_attributes):
         changes.append(FieldChange("matching_attributes", current.matching_attributes, matching))
     return tuple(changes)
+
+
+def _text(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else ", ".join(value)
+
+
+def _signed(sign: str, value: str, comment: str) -> str:
+    return f"{sign} {value} # {comment}" if comment else f"{sign} {value}"

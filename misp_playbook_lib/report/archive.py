@@ -36,8 +36,7 @@ class RunFolder:
         self._final = archive.absolute() / f"{moment:%Y-%m-%d}" / self.run_id
         self.path = archive.absolute() / INCOMPLETE / self.run_id
         try:
-            for folder in (archive.absolute(), self.path.parent, self.path):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(self.path)
         except OSError as error:
             raise SettingsError(f"The archive {archive} cannot be written: {error.strerror}.") from None
 
@@ -76,3 +75,17 @@ class RunFolder:
 
     def _files(self) -> list[Path]:
         return [path for path in sorted(self.path.rglob("*")) if path.is_file()]
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder and those above it that are not there, closed to others, and return it."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def state_folder() -> Path:
+    """Return where this user's runs keep what they share on this machine (XDG Base Directory: XDG_STATE_HOME)."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state") / "misp-playbook"

@@ -45,7 +45,7 @@ _VIEWS: dict[type, Callable[[Any], Iterable[Block]]] = {
     MispServer: views.server_view,
     ModulesFound: views.modules_view,
     Selection: views.selection_view,
-    WarninglistPlan: views.plan_view,
+    WarninglistPlan: views.plan_review,
     WarninglistRows: views.warninglists_view,
     WarninglistSpec: views.spec_view,
 }

@@ -148,6 +148,16 @@ def plan_view(plan: WarninglistPlan) -> list[Block]:
     return blocks
 
 
+def plan_review(plan: WarninglistPlan) -> list[Block]:
+    """Show a plan as tables, and once more as a diff."""
+    return [*plan_view(plan), *([plan_diff(plan)] if plan.changes else [])]
+
+
+def plan_diff(plan: WarninglistPlan) -> Table:
+    """Show every change as a line of a diff."""
+    return table("The same as a diff", ("Line",), [(line,) for line in plan.diff], FIRST_ROWS)
+
+
 def plan_line(plan: WarninglistPlan) -> str:
     """Say a plan in one line."""
     counts = (
@@ -156,9 +166,11 @@ def plan_line(plan: WarninglistPlan) -> str:
     )
     if plan.creates:
         return f"Create the warninglist {plan.name}: {counts}."
+    absent = f" Not in the list, and so not removed: {_some(plan.absent)}." if plan.absent else ""
     if not plan.changes:
-        return f"Nothing to do: the warninglist {plan.name} already is as wanted ({len(plan.kept):,} entries)."
-    return f"Update the warninglist {plan.name} ({plan.action}): {counts}, {len(plan.fields)} fields changed."
+        kept = f"{len(plan.kept):,} entries"
+        return f"Nothing to do: the warninglist {plan.name} already is as wanted ({kept}).{absent}"
+    return f"Update the warninglist {plan.name} ({plan.action}): {counts}, {len(plan.fields)} fields changed.{absent}"
 
 
 def done_line(applied: Applied) -> str:
@@ -296,6 +308,12 @@ def delivery_view(delivery: Delivery) -> list[Block]:
 def yes_no(flag: bool) -> str:
     """Write a flag as a word."""
     return "yes" if flag else "no"
+
+
+def _some(texts: Sequence[str], first: int = 5) -> str:
+    """Name the first of many."""
+    more = f" and {len(texts) - first:,} more" if len(texts) > first else ""
+    return ", ".join(texts[:first]) + more
 
 
 def _field(value: str | tuple[str, ...] | None) -> str:

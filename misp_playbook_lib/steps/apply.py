@@ -1,18 +1,38 @@
-"""Write a plan to MISP: refuse early, send one request with only what changes, read back, compare."""
+"""Write a plan to MISP: refuse early, keep what undoes it, send one request, believe only what is read back.
 
-from collections import Counter
+MISP has no locking (40 edits at once ended at version 28 of 41): whoever writes last wins. Runs on one machine take a
+lock per list; others are noticed by the version and by what is there afterwards.
+"""
+
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import stamina
+
 from misp_playbook_lib.clients.misp import MispClient
-from misp_playbook_lib.errors import ChangedMeanwhile, InvalidEntries, NotEditable, WarninglistError
+from misp_playbook_lib.errors import (
+    ChangedMeanwhile,
+    InvalidEntries,
+    NotEditable,
+    PlaybookError,
+    RequestRejected,
+    ServiceError,
+    ServiceUnavailable,
+    UnexpectedResponse,
+    WarninglistError,
+)
+from misp_playbook_lib.model.changes import changed, in_words
 from misp_playbook_lib.model.plan import WarninglistAction, WarninglistPlan, plan
 from misp_playbook_lib.model.results import Applied, ApplyOutcome
 from misp_playbook_lib.model.warninglist import Warninglist, WarninglistEntry
+from misp_playbook_lib.report.undo import UndoRecord
+from misp_playbook_lib.steps.locks import list_lock
 
 MAX_ENTRIES = 300_000
 """MISP's add and edit fail at 500,000 (one INSERT over MariaDB's max_allowed_packet) and take 300,000."""
+ATTEMPTS = 12
+"""How often a plan is made and sent again, with growing pauses of chance length, before the run gives up."""
 
 
 def check_writable(misp: MispClient, fresh: WarninglistPlan) -> None:
@@ -21,6 +41,7 @@ def check_writable(misp: MispClient, fresh: WarninglistPlan) -> None:
     Raises:
         NotEditable: the list ships with MISP, which answers an edit with 404 "Invalid Warninglist.".
         InvalidEntries: no entry at all, or too many.
+        WarninglistError: there is no list to remove anything from.
         PermissionDenied: the user's role lacks perm_warninglist.
 
     """
@@ -31,7 +52,14 @@ def check_writable(misp: MispClient, fresh: WarninglistPlan) -> None:
             f"{fresh.name} (ID {fresh.current.id}) ships with MISP and cannot be edited: "
             "give a warninglist_name of your own to create a list beside it."
         )
-    if not fresh.entries:
+    if fresh.creates and fresh.action is WarninglistAction.REMOVE:
+        raise WarninglistError(f"There is no list {fresh.name} to remove entries from: check warninglist_name.")
+    if not fresh.entries and (fresh.creates or fresh.changes_entries):
+        if fresh.action is WarninglistAction.REMOVE:
+            raise InvalidEntries(
+                f"This would remove all {len(fresh.removed):,} entries of {fresh.name}, and MISP keeps no empty list: "
+                "disable or delete it in MISP instead."
+            )
         raise InvalidEntries(
             f"The list {fresh.name} would have no entry, which MISP refuses: give warninglist_values at least one."
         )
@@ -43,90 +71,250 @@ def check_writable(misp: MispClient, fresh: WarninglistPlan) -> None:
     misp.require_warninglist_permission()
 
 
-def apply(
-    misp: MispClient,
-    planned: WarninglistPlan,
-    *,
-    keep: Callable[[Warninglist], None],
-    dry_run: bool = False,
-) -> Applied:
-    """Plan again against the list as it is, create or update it, and believe only what is read back.
+def apply(misp: MispClient, planned: WarninglistPlan, record: UndoRecord, *, dry_run: bool = False) -> Applied:
+    """Plan again against the list as it is, create or update it, and see that it is as planned.
 
-    `keep` is given the list as it was, just before the request.
+    While others write, append and remove plan again against what is there, a replacement stops.
 
     Raises:
-        ChangedMeanwhile: a list to be replaced is not what the plan was made for, or what is there afterwards is not
-            what was sent.
-        PlaybookError: it was refused before or by MISP; nothing is changed.
+        ChangedMeanwhile: somebody else wrote, and what they or this run wrote may be lost; it says what is where.
+        PlaybookError: it was refused before or by MISP; nothing is changed, unless it says that this is unknown.
 
     """
-    current = current_list(misp, planned)
-    fresh = plan(planned.spec, current, planned.action)
-    check_writable(misp, fresh)
-    if not fresh.changes:
-        return Applied(fresh, ApplyOutcome.UNCHANGED, current)
-    if planned.action is WarninglistAction.REPLACE and current != planned.current:
-        raise ChangedMeanwhile(
-            f"The list {planned.name} changed since the plan to replace its entries was made; nothing was written. "
-            "Look at it in MISP, plan again (IN:2 to IN:4), then apply."
-        )
+
+    def replan(current: Warninglist | None) -> WarninglistPlan:
+        fresh = plan(planned.spec, current, planned.action)
+        if planned.action is WarninglistAction.REPLACE and fresh.changes and changed(planned.current, current):
+            raise ChangedMeanwhile(
+                f"The list {planned.name} changed since the plan to replace its entries was made: "
+                f"{in_words(planned.current, current)}. Nothing was written. "
+                "Look at it in MISP, plan again (IN:2 to IN:4), then apply."
+            )
+        check_writable(misp, fresh)
+        return fresh
+
     if dry_run:
-        return Applied(fresh, ApplyOutcome.NOT_WRITTEN, current)
-    if current is None:
-        list_id = misp.add_warninglist(_fields_of_new_list(fresh))
-        outcome = ApplyOutcome.CREATED
-    else:
-        list_id = current.id
-        keep(current)
-        misp.edit_warninglist(list_id, _changed_fields(fresh))
-        outcome = ApplyOutcome.UPDATED
-    written = misp.warninglist(list_id)
-    if differences := differs(fresh, written):
-        raise ChangedMeanwhile(
-            f"After writing, the list {fresh.name} (ID {list_id}) differs from the plan in {', '.join(differences)}: "
-            "somebody else may have written to it; look at it in MISP and run again."
+        current = current_list(misp, planned)
+        fresh = replan(current)
+        return Applied(fresh, ApplyOutcome.NOT_WRITTEN if fresh.changes else ApplyOutcome.UNCHANGED, current)
+    with list_lock(misp.server.url, planned.name):
+        return carry_out(misp, lambda: current_list(misp, planned), replan, record)
+
+
+def carry_out(
+    misp: MispClient,
+    find: Callable[[], Warninglist | None],
+    replan: Callable[[Warninglist | None], WarninglistPlan],
+    record: UndoRecord,
+) -> Applied:
+    """Read with `find`, plan with `replan`, write, read back; again while others write or MISP fails.
+
+    Raises:
+        ChangedMeanwhile: see `apply`.
+        PlaybookError: what `find` and `replan` raise, and what MISP refused.
+
+    """
+    retrying = stamina.retry(
+        on=_Again, attempts=ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=3.0, wait_jitter=0.5
+    )
+    try:
+        return retrying(_Writing(misp, find, replan, record).attempt)()
+    except _Again as again:
+        raise again.error from again.__cause__
+
+
+class _Again(Exception):  # noqa: N818 - it asks for another attempt
+    """Another attempt may end well; `error` says why this one did not."""
+
+    def __init__(self, error: PlaybookError) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+class _Writing:
+    """The attempts of one write, and what is known from the earlier ones."""
+
+    def __init__(
+        self,
+        misp: MispClient,
+        find: Callable[[], Warninglist | None],
+        replan: Callable[[Warninglist | None], WarninglistPlan],
+        record: UndoRecord,
+    ) -> None:
+        self._misp = misp
+        self._find = find
+        self._replan = replan
+        self._record = record
+        self._sent: WarninglistPlan | None = None
+        self._overwritten: str = ""
+        self._stored_otherwise: str = ""
+        self._unaccounted = 0
+
+    def attempt(self) -> Applied:
+        """Read, plan, write and read back once.
+
+        Raises:
+            _Again: it did not come to rest, and may at the next attempt.
+            PlaybookError: it will not.
+
+        """
+        current = self._find()
+        fresh = self._replan(current)
+        if not fresh.changes:
+            return self._settled(self._sent or fresh, current)
+        self._record.planned(fresh)
+        self._record.sending(current, fresh.result)
+        self._sent, self._stored_otherwise = fresh, ""
+        version, lost = self._send(fresh)
+        written = self._read_back(fresh, lost)
+        if lost is not None and not _moved(current, written):
+            self._unaccounted += 1
+            raise _Again(_with_words(lost, "; nothing was written")) from lost
+        if written is None:
+            raise ChangedMeanwhile(
+                f"The list {fresh.name} was written and is gone: somebody else deleted or renamed it."
+            )
+        planned = fresh.result
+        if current is not None and not self._ours(written.version if version is None else version, planned):
+            self._overwritten = f"version {current.version} → {written.version}"
+        if self._ours(written.version, planned) and not changed(planned, written):
+            return self._settled(fresh, written)
+        words = (
+            f"After writing, the list {fresh.name} (ID {written.id}) is not as planned: {in_words(planned, written)}. "
+            f"Somebody else may be writing to it; as it was before, it is in {self._record.before}. "
+            "Look at it in MISP and run again."
         )
-    return Applied(fresh, outcome, written)
+        if fresh.action is WarninglistAction.REPLACE and changed(planned, written):
+            raise ChangedMeanwhile(words)
+        if self._ours(written.version, planned):
+            self._stored_otherwise = words
+        raise _Again(ChangedMeanwhile(words))
+
+    def _ours(self, version: int, planned: Warninglist) -> bool:
+        """Tell whether this run's requests alone explain a version: one whose answer was lost may come late."""
+        return planned.version <= version <= planned.version + self._unaccounted
+
+    def _send(self, fresh: WarninglistPlan) -> tuple[int | None, ServiceUnavailable | UnexpectedResponse | None]:
+        """Send the one request; return the version MISP answered, or what became of the answer.
+
+        Raises:
+            _Again: a list of that name appeared meanwhile, or MISP carried out an earlier request late.
+
+        """
+        try:
+            if fresh.current is None:
+                self._misp.add_warninglist(_fields_of_new_list(fresh))
+                return None, None
+            return self._misp.edit_warninglist(fresh.current.id, _changed_fields(fresh)), None
+        except (ServiceUnavailable, UnexpectedResponse) as error:
+            return None, error
+        except RequestRejected as error:
+            if fresh.creates and "name" in error.errors and self._find() is not None:
+                raise _Again(error) from error
+            raise
+
+    def _read_back(self, fresh: WarninglistPlan, lost: ServiceError | None) -> Warninglist | None:
+        try:
+            return self._find()
+        except (ServiceUnavailable, UnexpectedResponse) as error:
+            what = "MISP did not say whether it wrote" if lost else "MISP said that it wrote"
+            words = (
+                f"; {what} the list {fresh.name}, and it could not be read back: run again when MISP answers, "
+                "nothing is written twice"
+            )
+            raise _with_words(error, words) from error
+
+    def _settled(self, fresh: WarninglistPlan, written: Warninglist | None) -> Applied:
+        """Return the list as it came to rest, if nothing that others wrote, or MISP stored, speaks against it."""
+        if self._sent is None or written is None:
+            return Applied(fresh, ApplyOutcome.UNCHANGED, written)
+        left = self._sent.result
+        self._record.written(replace(left, id=written.id) if changed(left, written) else written)
+        if self._stored_otherwise:
+            raise ChangedMeanwhile(self._stored_otherwise)
+        if left.enabled and not written.enabled:
+            raise ChangedMeanwhile(f"The list {fresh.name} holds what was planned, but somebody disabled it meanwhile.")
+        if self._overwritten:
+            raise ChangedMeanwhile(
+                f"The list {fresh.name} (ID {written.id}) holds what was planned, but somebody else wrote to it at the "
+                f"same time ({self._overwritten}) and may have been overwritten: let them look at it in MISP. "
+                f"As it was before, it is in {self._record.before}. Running again is safe."
+            )
+        return Applied(fresh, ApplyOutcome.CREATED if self._sent.creates else ApplyOutcome.UPDATED, written)
 
 
 def current_list(misp: MispClient, planned: WarninglistPlan) -> Warninglist | None:
-    """Read the list that a plan is about as it is, None if there still is none."""
+    """Read the list that a plan is about as it is, None if there still is none.
+
+    Raises:
+        WarninglistError: it is gone, or there are several of its name.
+
+    """
     if planned.current is not None:
         return misp.warninglist(planned.current.id)
-    found = [row.id for row in misp.warninglists() if row.name == planned.name]
+    return list_named(misp, planned.name)
+
+
+def list_named(misp: MispClient, name: str) -> Warninglist | None:
+    """Read the list of exactly this name, None if there is none.
+
+    Raises:
+        WarninglistError: there are several.
+
+    """
+    found = [row.id for row in misp.warninglists() if row.name == name]
+    if len(found) > 1:
+        ids = ", ".join(map(str, sorted(found)))
+        raise WarninglistError(
+            f"There are several lists named {name} (IDs {ids}): somebody else may have created one at the same time. "
+            "Delete one in MISP, or give the warninglist_id of the other."
+        )
     return misp.warninglist(found[0]) if found else None
 
 
-def enable(misp: MispClient, applied: Applied) -> Applied:
-    """Enable the list and see in the server's index that it is.
+def append_again(misp: MispClient, applied: Applied, record: UndoRecord) -> int:
+    """Look whether what was appended still stands, append it again if not, and return how many entries were gone.
 
     Raises:
-        WarninglistError: it is not enabled afterwards.
+        PlaybookError: the list is gone, or see `apply`.
 
     """
-    current = applied.warninglist
-    if current is None or current.enabled:
-        return applied
+    if applied.plan.action is not WarninglistAction.APPEND or applied.warninglist is None:
+        return 0
+    gone = plan(applied.plan.spec, misp.warninglist(applied.warninglist.id), WarninglistAction.APPEND).added
+    if gone:
+        apply(misp, applied.plan, record)
+    return len(gone)
+
+
+def set_enabled(misp: MispClient, current: Warninglist, record: UndoRecord, *, enabled: bool) -> Warninglist:
+    """Enable or disable the list and see in the server's index that it is.
+
+    Raises:
+        WarninglistError: it is not so afterwards.
+
+    """
     misp.require_warninglist_permission()
-    misp.enable_warninglist(current.id)
-    if not any(row.id == current.id and row.enabled for row in misp.warninglists()):
+    wanted = replace(current, enabled=enabled)
+    record.sending(current, wanted)
+    misp.set_warninglist_enabled(current.id, enabled=enabled)
+    if not any(row.id == current.id and row.enabled is enabled for row in misp.warninglists()):
+        done = "enabled" if enabled else "disabled"
         raise WarninglistError(
-            f"MISP said it enabled {current.name} (ID {current.id}), but it is not: look at it in MISP."
+            f"MISP said it {done} {current.name} (ID {current.id}), but it is not so: look at it in MISP."
         )
-    return replace(applied, warninglist=replace(current, enabled=True))
+    record.written(wanted)
+    return wanted
 
 
-def differs(planned: WarninglistPlan, written: Warninglist) -> tuple[str, ...]:
-    """Name the fields in which a list on the server is not what the plan says."""
-    pairs = {
-        "name": (planned.name, written.name),
-        "description": (planned.description, written.description),
-        "type": (planned.type, written.type),
-        "category": (planned.category, written.category),
-        "matching attributes": (set(planned.matching_attributes), set(written.matching_attributes)),
-        "entries": (Counter(planned.entries), Counter(written.entries)),
-    }
-    return tuple(field for field, (wanted, found) in pairs.items() if wanted != found)
+def _moved(before: Warninglist | None, after: Warninglist | None) -> bool:
+    return (before and before.version) != (after and after.version) or bool(changed(before, after))
+
+
+def _with_words(error: ServiceUnavailable | UnexpectedResponse, words: str) -> ServiceError:
+    """Make an error that says more."""
+    text = str(error).removeprefix(f"{error.service}: ") + words
+    return type(error)(text, service=error.service, operation=error.operation, status=error.status)
 
 
 def _fields_of_new_list(planned: WarninglistPlan) -> dict[str, Any]:

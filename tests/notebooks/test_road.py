@@ -75,9 +75,10 @@ def test_the_demo_again_finds_the_list_changes_nothing_and_says_so(demo: Ran, pl
     assert len(again.folders) == 2
 
 
-def test_the_run_folder_is_closed_to_others_and_holds_the_four_files(demo: Ran) -> None:
+def test_the_run_folder_is_closed_to_others_and_holds_the_report_and_what_undoes_the_run(demo: Ran) -> None:
     names = {path.name for path in demo.folder.iterdir()}
-    assert names == {"run.ipynb", "report.html", "summary.md", "run.json"}
+    undoing = {"undo.json", "warninglist-before.json", "warninglist-after.json"}
+    assert names == {"run.ipynb", "report.html", "summary.md", "run.json"} | undoing
     assert demo.folder.stat().st_mode & 0o777 == 0o700
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in demo.folder.iterdir())
 

@@ -1,0 +1,292 @@
+"""What a run keeps of a list so that it can be undone: written before MISP is asked, whole or not at all, on disk.
+
+| file in the run folder | holds |
+| --- | --- |
+| warninglist-before.json | the list before the run, null where there was none |
+| warninglist-wanted.json | the list as a request under way would make it; gone once that was read back |
+| warninglist-after.json | the list as the run left it |
+| undo.json | server, name, ID and counts; written last, so that where it is the others are |
+| plan.diff | the whole plan, where it is long |
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from misp_playbook_lib.errors import ParameterError
+from misp_playbook_lib.model.plan import WarninglistPlan
+from misp_playbook_lib.model.warninglist import (
+    Warninglist,
+    WarninglistCategory,
+    WarninglistEntry,
+    WarninglistType,
+)
+from misp_playbook_lib.report.archive import INCOMPLETE, private_folder, state_folder
+from misp_playbook_lib.report.tables import Table, table, visible
+
+BEFORE = "warninglist-before.json"
+WANTED = "warninglist-wanted.json"
+AFTER = "warninglist-after.json"
+HEADER = "undo.json"
+DIFF = "plan.diff"
+LONG = 200
+"""Changes from which on a plan is kept in full beside the first of them that are shown."""
+
+
+class UndoRecord:
+    """Keeps what undoes one run's writes, in its folder, which is made when there is something to keep."""
+
+    def __init__(self, folder: Path, server: str) -> None:
+        self.folder = folder
+        self._server = server
+
+    @property
+    def before(self) -> Path:
+        """Where the list is kept as it was before the run."""
+        return self.folder / BEFORE
+
+    @property
+    def kept(self) -> bool:
+        """Whether the run sent anything that can be undone."""
+        return (self.folder / HEADER).exists()
+
+    def planned(self, plan: WarninglistPlan) -> bool:
+        """Keep a long plan in full; say whether it is one."""
+        long = len(plan.added) + len(plan.removed) + len(plan.commented) > LONG
+        if long:
+            self._write(DIFF, "".join(f"{visible(line)}\n" for line in plan.diff))
+        return long
+
+    def sending(self, before: Warninglist | None, wanted: Warninglist | None) -> None:
+        """Keep the list as it is and as a request would make it, just before that is sent.
+
+        What an earlier request of the run, read back, found before it stays: that is what the run is undone to.
+        """
+        first = not (self.folder / AFTER).exists()
+        if first:
+            self._write_list(BEFORE, before)
+        self._write_list(WANTED, wanted)
+        known = before or wanted
+        header = {
+            "run_id": self.folder.name,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "server": self._server,
+            "name": known.name if known else "",
+            "id": known.id if known else 0,
+            "entries_before": len(before.entries) if before else None,
+            "entries_after": len(wanted.entries) if wanted else None,
+            "read_back": False,
+        }
+        if not first:
+            header["entries_before"] = _read(self.folder / HEADER)["entries_before"]
+        self._write(HEADER, json.dumps(header, ensure_ascii=False, indent=1))
+
+    def written(self, after: Warninglist | None) -> None:
+        """Keep the list as it was read back."""
+        self._write_list(AFTER, after)
+        header = _read(self.folder / HEADER) | {
+            "entries_after": len(after.entries) if after else None,
+            "read_back": True,
+        }
+        if after:
+            header["id"] = after.id
+        self._write(HEADER, json.dumps(header, ensure_ascii=False, indent=1))
+        (self.folder / WANTED).unlink(missing_ok=True)
+
+    def _write_list(self, name: str, one: Warninglist | None) -> None:
+        self._write(name, json.dumps(_as_json(one), ensure_ascii=False))
+
+    def _write(self, name: str, text: str) -> None:
+        private_folder(self.folder)
+        write_durably(self.folder / name, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a run left for its undoing; `left` is what the list may be if nobody else changed it since."""
+
+    run_id: str
+    folder: Path
+    server: str
+    name: str
+    list_id: int
+    before: Warninglist | None
+    left: tuple[Warninglist | None, ...]
+
+    @property
+    def last(self) -> Warninglist | None:
+        """The list as the run left it, or meant to."""
+        return self.left[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Undoable:
+    """A run that can be undone, at a glance; counts are None where there was, or is, no list."""
+
+    run_id: str
+    time: str
+    server: str
+    name: str
+    list_id: int
+    entries_before: int | None
+    entries_after: int | None
+    state: str
+
+
+def load(folder: Path) -> Kept:
+    """Read what a run kept.
+
+    Raises:
+        ParameterError: it wrote nothing to MISP, or what it kept cannot be read.
+
+    """
+    try:
+        header = _read(folder / HEADER)
+        before = _from_json(_read(folder / BEFORE))
+        left = [_from_json(_read(folder / name)) for name in (AFTER, WANTED) if (folder / name).exists()]
+        return Kept(
+            run_id=folder.name,
+            folder=folder,
+            server=header["server"],
+            name=header["name"],
+            list_id=header["id"],
+            before=before,
+            left=(before, *left),
+        )
+    except FileNotFoundError:
+        raise ParameterError([f"The run {folder.name} changed no list: there is nothing to restore."]) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ParameterError([f"What the run {folder.name} kept cannot be read ({error}): {folder}"]) from None
+
+
+def find(archive: Path, run_id: str) -> Path:
+    """Return a run's folder: in the archive, under its incomplete runs, or among the interactive ones.
+
+    Raises:
+        ParameterError: there is none.
+
+    """
+    if Path(run_id).name == run_id:
+        for parent in (archive, state_folder()):
+            for path in parent.glob("*/"):
+                if (path / run_id).is_dir():
+                    return path / run_id
+    raise ParameterError([f"There is no run {run_id} in {archive}: misp-playbook runs lists what can be restored."])
+
+
+def undoable(archive: Path) -> tuple[Undoable, ...]:
+    """Return the runs that can be undone, the latest first.
+
+    Raises:
+        ParameterError: what one of them kept cannot be read.
+
+    """
+    headers = (header for parent in (archive, state_folder()) for header in parent.glob(f"*/*/{HEADER}"))
+    return tuple(sorted(map(_undoable, headers), key=lambda one: one.time, reverse=True))
+
+
+def runs_table(runs: Sequence[Undoable]) -> Table:
+    """Show runs that can be undone."""
+    rows = [
+        (
+            run.run_id,
+            run.time,
+            f"{run.name} (ID {run.list_id or 'unknown'})",
+            f"{_count(run.entries_before)} → {_count(run.entries_after)}",
+            run.state,
+            run.server,
+        )
+        for run in runs
+    ]
+    columns = ("Run", "Time", "List", "Entries", "State", "Server")
+    return table("Runs that can be restored", columns, rows)
+
+
+def mark_restored(folder: Path, by: str) -> None:
+    """Note in a run's folder that it was undone, and by what."""
+    header = _read(folder / HEADER) | {"restored": by}
+    write_durably(folder / HEADER, json.dumps(header, ensure_ascii=False, indent=1))
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a file whole or not at all, readable by its owner alone, and onto the disk before returning."""
+    temporary = path.with_name(f".{path.name}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def interactive_folder(run_id: str) -> Path:
+    """Return where a run without an archive keeps what undoes it."""
+    return state_folder() / "runs" / run_id
+
+
+def _count(entries: int | None) -> str:
+    return "no list" if entries is None else f"{entries:,}"
+
+
+def _undoable(path: Path) -> Undoable:
+    try:
+        header = _read(path)
+        finished = header["read_back"] and path.parent.parent.name != INCOMPLETE
+        state = "finished" if finished else "not finished"
+        return Undoable(
+            run_id=path.parent.name,
+            time=header["time"],
+            server=header["server"],
+            name=header["name"],
+            list_id=header["id"],
+            entries_before=header["entries_before"],
+            entries_after=header["entries_after"],
+            state=f"restored by {header['restored']}" if "restored" in header else state,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ParameterError([f"{path} cannot be read ({error}): repair or remove it."]) from None
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+
+
+def _as_json(one: Warninglist | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {
+        "id": one.id,
+        "name": one.name,
+        "description": one.description,
+        "type": one.type.value,
+        "category": one.category.value,
+        "matching_attributes": one.matching_attributes,
+        "version": one.version,
+        "enabled": one.enabled,
+        "default": one.default,
+        "entries": [{"value": entry.value, "comment": entry.comment} for entry in one.entries],
+    }
+
+
+def _from_json(data: dict[str, Any] | None) -> Warninglist | None:
+    if data is None:
+        return None
+    entries = tuple(WarninglistEntry(entry["value"], entry["comment"]) for entry in data["entries"])
+    return Warninglist(
+        **{
+            **data,
+            "type": WarninglistType(data["type"]),
+            "category": WarninglistCategory(data["category"]),
+            "matching_attributes": tuple(data["matching_attributes"]),
+            "entries": entries,
+        }
+    )

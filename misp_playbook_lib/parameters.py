@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
@@ -13,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from misp_playbook_lib.errors import ParameterError
 from misp_playbook_lib.model.plan import WarninglistAction
+from misp_playbook_lib.model.since import since
 from misp_playbook_lib.model.warninglist import WarninglistCategory, WarninglistType
 from misp_playbook_lib.settings import Settings
 
@@ -28,6 +30,9 @@ _LOOKS_LIKE_A_KEY = ("key", "secret", "password", "token", "hook", "apikey")
 _CLOSE = 0.8
 """How alike two names are, by difflib's ratio, for one to be taken for a slip of the other."""
 
+NOTIFY_ALWAYS = "always"
+NOTIFY_ON_CHANGE = "on_change"
+NOTIFY_MOMENTS = (NOTIFY_ALWAYS, NOTIFY_ON_CHANGE)
 MATTERMOST_OPTIONS = ("", MATTERMOST_MESSAGE, MATTERMOST_CARD)
 
 
@@ -45,10 +50,11 @@ class PlaybookParameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     misp_modules_url: str = _parameter("http://127.0.0.1:6666", "PR:2", "where the misp-modules server listens")
-    misp_modules_wait: float = _parameter(3.0, "PR:2", "seconds between two questions to a module")
+    misp_modules_wait: float = _parameter(3.0, "PR:2", "least seconds between two questions to a module")
     enrich_with: list[str] = _parameter(
         ["virustotal_public", "shodan"], "PR:2", "the expansion modules to ask; empty: none"
     )
+    enrich_all: bool = _parameter(False, "PR:2", "ask about every entry, not only about those that this run adds")
     warninglist_name: str = _parameter("", "IN:2", "the list's exact name; created if there is none of that name")
     warninglist_id: int = _parameter(0, "IN:2", "the ID of an existing list; wins over the name, never renames")
     warninglist_description: str = _parameter("", "IN:3", "empty: keep it, or the name of a new list")
@@ -60,16 +66,31 @@ class PlaybookParameters(BaseModel):
         [], "IN:3", "attribute types the list applies to; empty: keep them, or all"
     )
     warninglist_values: list[str] = _parameter([], "IN:4", "the entries, each with an optional ' # comment'")
+    warninglist_values_file: str = _parameter(
+        "", "IN:4", "a file of entries beside them: text, CSV, JSON or a misp-warninglists list.json"
+    )
+    warninglist_values_event: str = _parameter(
+        "", "IN:4", "the ID or UUID of an event whose attributes with to_ids are entries too"
+    )
     warninglist_values_action: str = _parameter(
         "append", "IN:4", "append the values, replace all entries by them, or remove them"
     )
+    accept_dangerous: bool = _parameter(False, "IN:5", "write entries that would match nearly everything all the same")
+    dry_run: bool = _parameter(False, "IN:5", "write nothing, send nothing, ask no module; say what would be done")
     warninglist_enable: bool = _parameter(True, "IN:6", "enable the list if it is not")
     match_published: bool | None = _parameter(
         True, "ER:1", "search published events (True), unpublished ones (False) or both (None)"
     )
     match_tags: list[str] = _parameter([], "ER:1", "only events or attributes with one of these tags; !tag: without it")
+    match_since: str = _parameter(
+        "", "ER:1", "only attributes changed since: days (30d), hours (12h) or a date (2024-01-31)"
+    )
+    scan_max_attributes: int = _parameter(5_000_000, "ER:1", "how many attributes to read where all have to be read")
     tlp: str = _parameter("amber", "EN:1", "TLP of summary and alert: clear, green, amber, amber+strict or red")
     pap: str = _parameter("green", "EN:1", "PAP of the alert: clear, green, amber or red")
+    notify_when: str = _parameter(
+        NOTIFY_ALWAYS, "EN:1", "always, or on_change: only if the list changed or a match is new since its previous run"
+    )
     send_to_mattermost_option: str = _parameter(
         "", "EN:2", "'via a chat message', 'via a chat message with card'; empty: do not send"
     )
@@ -78,7 +99,6 @@ class PlaybookParameters(BaseModel):
     thehive_alert_title: str = _parameter("MISP Playbook Summary", "EN:3", "the alert's title")
     thehive_alert_reference: str = _parameter("", "EN:3", "the alert's sourceRef; empty: derived from list and content")
     thehive_alert_type: str = _parameter("MISP Playbook alert", "EN:3", "the alert's type")
-    dry_run: bool = _parameter(False, "IN:5", "write nothing, send nothing, ask no module; say what would be done")
 
     @field_validator("warninglist_name", "warninglist_description", mode="after")
     @classmethod
@@ -105,6 +125,11 @@ class PlaybookParameters(BaseModel):
     def _known_option(cls, text: str) -> str:
         return _choice(text.strip(), MATTERMOST_OPTIONS)
 
+    @field_validator("notify_when")
+    @classmethod
+    def _known_moment(cls, text: str) -> str:
+        return _choice(text.strip().lower(), NOTIFY_MOMENTS)
+
     @field_validator("tlp")
     @classmethod
     def _known_tlp(cls, text: str) -> str:
@@ -121,6 +146,24 @@ class PlaybookParameters(BaseModel):
         if number < 0:
             raise ValueError("is negative")
         return number
+
+    @field_validator("scan_max_attributes")
+    @classmethod
+    def _positive(cls, number: int) -> int:
+        if number < 1:
+            raise ValueError("is not at least 1")
+        return number
+
+    @field_validator("match_since")
+    @classmethod
+    def _readable_time(cls, text: str) -> str:
+        since(text, datetime.now(UTC))
+        return text.strip()
+
+    @property
+    def since(self) -> datetime | None:
+        """The moment that match_since stands for, None where it is empty."""
+        return since(self.match_since, datetime.now(UTC))
 
     @field_validator("misp_modules_wait")
     @classmethod

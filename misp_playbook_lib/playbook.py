@@ -2,58 +2,55 @@
 
 import os
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from misp_playbook_lib.clients.mattermost import MattermostClient
 from misp_playbook_lib.clients.misp import MispClient
 from misp_playbook_lib.clients.misp_modules import MispModulesClient
-from misp_playbook_lib.clients.slack import SlackClient
-from misp_playbook_lib.clients.thehive import TheHiveClient
-from misp_playbook_lib.errors import PlaybookError, ServiceError
+from misp_playbook_lib.errors import PlaybookError, ServiceError, SettingsError
 from misp_playbook_lib.model.indicators import RECOGNITION_RULES
 from misp_playbook_lib.model.modules import (
     Lookups,
     MispServer,
-    ModuleAvailability,
     ModulesFound,
     availability,
-    module_row,
 )
 from misp_playbook_lib.model.plan import WarninglistAction, WarninglistPlan, plan
-from misp_playbook_lib.model.reading import parse_line
 from misp_playbook_lib.model.results import (
     Applied,
     ApplyOutcome,
     CorrelationResult,
     Delivery,
-    DeliveryStatus,
-    LookupResult,
     LookupResults,
-    LookupStatus,
     Published,
+    Scope,
 )
 from misp_playbook_lib.model.selection import Selection, select
+from misp_playbook_lib.model.values import ValuesRead
 from misp_playbook_lib.model.warninglist import (
     WarninglistCategory,
     WarninglistRows,
     WarninglistSpec,
     WarninglistType,
 )
-from misp_playbook_lib.parameters import MATTERMOST_CARD, PlaybookParameters
-from misp_playbook_lib.report import display, facts, undo, views
-from misp_playbook_lib.report.summary import Summary, summarise
+from misp_playbook_lib.parameters import PlaybookParameters
+from misp_playbook_lib.report import display, facts, history, undo, views
+from misp_playbook_lib.report.correlation import impact_line, matches_line
+from misp_playbook_lib.report.counting import shown_count
+from misp_playbook_lib.report.progress import shown_progress
+from misp_playbook_lib.report.summary import TITLE, Summary, summarise
 from misp_playbook_lib.report.tables import table
 from misp_playbook_lib.settings import Settings, load_settings
 from misp_playbook_lib.state import Outcome, RunState, StepRecord
 from misp_playbook_lib.steps import apply as applying
-from misp_playbook_lib.steps import notify
-from misp_playbook_lib.steps.enrich import enrich
-from misp_playbook_lib.steps.retrosearch import retrosearch
+from misp_playbook_lib.steps.deliver import Deliveries
+from misp_playbook_lib.steps.entries import read_values, refuse_findings
+from misp_playbook_lib.steps.lookups import LookupDesk
+from misp_playbook_lib.steps.retrosearch import impact, retrosearch
 
-TITLE = "Create a custom MISP warninglist"
+PUBLISHED = {True: Published.YES, False: Published.NO, None: Published.BOTH}
 RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 """Set by the runner: the run's folder, and the sign that nobody is watching."""
 
@@ -66,7 +63,8 @@ class Playbook:
         self.settings = settings
         self.misp = misp
         self.state = state
-        self._delivered: dict[str, Delivery] = {}
+        self._deliveries = Deliveries(parameters, settings, state)
+        self._lookups = LookupDesk(parameters, settings)
         self._undo = undo.UndoRecord(state.folder or undo.interactive_folder(state.run_id), misp.server.url)
         self._applied: Applied | None = None
 
@@ -158,21 +156,43 @@ class Playbook:
             step.summary = views.spec_line(spec)
             return spec
 
-    def plan(self, selection: Selection, details: WarninglistSpec) -> WarninglistPlan:
-        """IN:4. Read the values and work out what would change; nothing is sent.
+    def read_values(self, selection: Selection, details: WarninglistSpec) -> ValuesRead:
+        """IN:4. Gather the entries from parameter, file and event, correct and check them.
+
+        Raises:
+            PlaybookError: a file or an event cannot be read, and why.
+
+        """
+        wanted, current = self.parameters, selection.current
+        with self.state.step("IN:4 values", "MISP warninglist values") as step:
+            values = read_values(
+                self.misp,
+                details.type or (current.type if current else WarninglistType.STRING),
+                details.matching_attributes or (current.matching_attributes if current else ()),
+                current,
+                lines=wanted.warninglist_values,
+                file=wanted.warninglist_values_file,
+                event=wanted.warninglist_values_event,
+                removing=wanted.warninglist_values_action == WarninglistAction.REMOVE,
+            )
+            self.state.facts["values"] = facts.values(values)
+            step.summary = views.values_line(values)
+            return values
+
+    def plan(self, selection: Selection, details: WarninglistSpec, values: ValuesRead) -> WarninglistPlan:
+        """IN:4. Work out what would change; nothing is sent.
 
         Raises:
             WarninglistError: the plan could not be carried out, and why.
 
         """
-        wanted = self.parameters
         with self.state.step("IN:4", "MISP warninglist values") as step:
-            list_type = details.type or (selection.current.type if selection.current else WarninglistType.STRING)
-            entries = tuple(entry for line in wanted.warninglist_values if (entry := parse_line(line, list_type)))
-            spec = replace(details, entries=entries)
-            planned = plan(spec, selection.current, WarninglistAction(wanted.warninglist_values_action))
+            spec = replace(details, entries=values.entries, findings=values.findings)
+            planned = plan(spec, selection.current, WarninglistAction(self.parameters.warninglist_values_action))
             applying.check_writable(self.misp, planned)
-            step.summary = views.plan_line(planned)
+            expected = impact(self.misp, planned)
+            planned = replace(planned, impact=expected)
+            step.summary = f"{views.plan_line(planned)} {impact_line(expected)}"
             if self._undo.planned(planned):
                 step.summary += f" Every change: {undo.DIFF} in the run folder."
             return planned
@@ -185,6 +205,8 @@ class Playbook:
 
         """
         with self.state.step("IN:5", "Create or update the MISP warninglist") as step:
+            if planned.changes:
+                refuse_findings(planned.spec.findings, accept_dangerous=self.parameters.accept_dangerous)
             applied = applying.apply(self.misp, planned, self._undo, dry_run=self.parameters.dry_run)
             self._applied = applied
             if applied.outcome is ApplyOutcome.UNCHANGED:
@@ -225,41 +247,42 @@ class Playbook:
             return display.Link(url, f"Warninglist {applied.plan.name} in MISP")
 
     def retrosearch(self, applied: Applied) -> CorrelationResult:
-        """ER:1. Find the attributes in MISP that hold one of the list's values."""
+        """ER:1. Find the attributes in MISP that the list's entries hit, and say on which MISP warns."""
         wanted = self.parameters
         with self.state.step("ER:1", "Query MISP") as step:
-            published = {True: Published.YES, False: Published.NO, None: Published.BOTH}[wanted.match_published]
-            values = [entry.value for entry in applied.plan.entries]
-            result = retrosearch(self.misp, values, published=published, tags=wanted.match_tags)
+            listed = applied.warninglist
+            enabled = wanted.warninglist_enable if listed is None or wanted.dry_run else listed.enabled
+            with shown_count("Retro-search", quiet=self.state.folder is not None) as show:
+                result = retrosearch(
+                    self.misp,
+                    applied.plan,
+                    Scope(PUBLISHED[wanted.match_published], tuple(wanted.match_tags), wanted.since),
+                    enabled=enabled,
+                    max_attributes=wanted.scan_max_attributes,
+                    progress=show,
+                )
             for reason in result.incomplete:
                 step.incomplete(reason)
-            step.summary = views.matches_line(result)
+            step.summary = matches_line(result)
             self.state.facts["matches"] = {"attributes": len(result.matches), "events": result.events}
+            self.state.facts["search"] = facts.search(result)
+            if self.state.folder:
+                history.write_matches(self.state.folder, result.matches)
             return result
 
+    def start_lookups(self, modules: ModulesFound, applied: Applied) -> None:
+        """Begin to ask the modules, beside the retro-search; `enrich` collects what they answer."""
+        self._lookups.start(modules, applied.plan)
+
     def enrich(self, code: str, modules: ModulesFound, applied: Applied) -> Lookups:
-        """ER:2, ER:3. Ask the modules that belong to a step about the entries they take."""
+        """ER:2, ER:3. Collect what the modules that belong to a step know about the entries."""
         with self.state.step(code, {"ER:2": "Query VirusTotal", "ER:3": "Query Shodan"}[code]) as step:
-            mine = [module for module in modules.modules if module.row.step == code]
-            usable = [module for module in mine if module.usable]
-            if self.parameters.dry_run or not usable:
-                reason = "Dry run: no module is asked." if self.parameters.dry_run and usable else ""
-                step.skip(
-                    reason or "; ".join(f"{one.row.name}: {one.detail}" for one in mine) or "No module is wanted."
-                )
-                return Lookups(tuple(self._not_asked(module, reason or module.detail, applied) for module in mine))
-            client = MispModulesClient(modules.url)
-            entries = [entry.value for entry in applied.plan.entries]
-            results = tuple(
-                enrich(
-                    client,
-                    module,
-                    entries,
-                    key=self.settings.secret(module.row.secret) if module.row.secret else "",
-                    wait=self.parameters.misp_modules_wait,
-                )
-                for module in usable
-            )
+            try:
+                with shown_progress(quiet=self.state.folder is not None) as show:
+                    results = self._lookups.collect(code, modules, applied.plan, show)
+            except SettingsError as error:
+                step.incomplete(f"No module was asked: {error}")
+                results = ()
             self._note_lookups(step, results)
             return Lookups(results)
 
@@ -276,6 +299,8 @@ class Playbook:
                 matches=matches,
                 lookups=results,
                 failures=self.state.problems,
+                run_id=self.state.run_id,
+                archived=self.state.folder is not None,
             )
             step.summary = f"{len(summary.markdown):,} characters of Markdown."
             if self.state.folder:
@@ -284,47 +309,15 @@ class Playbook:
 
     def send_to_mattermost(self, summary: Summary, *, again: bool = False) -> Delivery:
         """EN:2. Post the summary to Mattermost, as the option says; once in a run unless `again`."""
-        option, hook = self.parameters.send_to_mattermost_option, self.settings.secret("mattermost_hook")
-        return self._deliver(
-            "Mattermost",
-            wanted=bool(option),
-            missing="" if hook else "mattermost_hook",
-            again=again,
-            send=lambda: notify.send_to_mattermost(
-                MattermostClient(hook, self.settings.mattermost_playbook_user), summary, card=option == MATTERMOST_CARD
-            ),
-        )
+        return self._deliveries.deliver("Mattermost", summary, again=again)
 
     def send_to_slack(self, summary: Summary, *, again: bool = False) -> Delivery:
         """EN:2. Post the summary to Slack; once in a run unless `again`."""
-        hook = self.settings.secret("slack_hook")
-        return self._deliver(
-            "Slack",
-            wanted=self.parameters.send_to_slack,
-            missing="" if hook else "slack_hook",
-            again=again,
-            send=lambda: notify.send_to_slack(SlackClient(hook), summary),
-        )
+        return self._deliveries.deliver("Slack", summary, again=again)
 
-    def send_to_thehive(self, summary: Summary, applied: Applied, *, again: bool = False) -> Delivery:
+    def send_to_thehive(self, summary: Summary, *, again: bool = False) -> Delivery:
         """EN:3. Add an alert with the entries as observables; once in a run unless `again`."""
-        wanted, key = self.parameters, self.settings.secret("thehive_key")
-        return self._deliver(
-            "TheHive",
-            wanted=wanted.send_to_thehive,
-            missing="thehive_key" if not key else "" if self.settings.thehive_url else "thehive_url",
-            again=again,
-            send=lambda: notify.send_to_thehive(
-                TheHiveClient(self.settings.thehive_url, key),
-                summary,
-                applied,
-                title=wanted.thehive_alert_title,
-                reference=wanted.thehive_alert_reference,
-                alert_type=wanted.thehive_alert_type,
-                tlp=wanted.tlp,
-                pap=wanted.pap,
-            ),
-        )
+        return self._deliveries.deliver("TheHive", summary, again=again)
 
     def finish(self) -> display.View:
         """EN:4. See that what was appended still stands, append it again if not, and say how the run ended."""
@@ -358,60 +351,20 @@ class Playbook:
                 summary.write(f"\n{repaired}\n")
         return repaired
 
-    def _deliver(
-        self, service: str, *, wanted: bool, missing: str, again: bool, send: Callable[[], Delivery]
-    ) -> Delivery:
-        code, title = _DELIVERY_STEPS[service]
-        with self.state.step(f"{code} {service}", title) as step:
-            earlier = self._delivered.get(service)
-            if not wanted:
-                delivery = Delivery(service, DeliveryStatus.SKIPPED, "Not wanted.")
-            elif earlier and not again:
-                delivery = replace(earlier, detail=f"Already delivered in this run. {earlier.detail}")
-            elif missing:
-                delivery = Delivery(service, DeliveryStatus.FAILED, f"Not configured: {missing} is not in the vault.")
-            elif self.parameters.dry_run:
-                delivery = Delivery(service, DeliveryStatus.SKIPPED, "Dry run: nothing is sent.")
-            else:
-                try:
-                    delivery = self._delivered[service] = send()
-                except ServiceError as error:
-                    delivery = Delivery(service, DeliveryStatus.FAILED, str(error))
-            if delivery.status is DeliveryStatus.FAILED:
-                step.incomplete(delivery.detail)
-            elif delivery.status is DeliveryStatus.SKIPPED:
-                step.skip(delivery.detail)
-            step.summary = delivery.detail
-            self.state.facts.setdefault("deliveries", {})[service] = asdict(delivery)
-            return delivery
-
     def _has_secret(self, name: str) -> bool:
         return bool(self.settings.secret(name))
 
     def _url(self, applied: Applied) -> str:
         return f"{self.server.url}/warninglists/view/{applied.warninglist.id}" if applied.warninglist else ""
 
-    def _not_asked(self, module: ModuleAvailability, reason: str, applied: Applied) -> LookupResults:
-        lookups = tuple(
-            LookupResult(entry.value, module.row.name, LookupStatus.NOT_ASKED, detail=reason)
-            for entry in applied.plan.entries
-        )
-        return LookupResults(module.row.name, lookups)
-
     def _note_lookups(self, step: StepRecord, results: tuple[LookupResults, ...]) -> None:
         for result in results:
-            title = module_row(result.module).title
-            for lookup in result.could_not_ask:
-                step.incomplete(f"{title} about {lookup.entry}: {lookup.status}, {lookup.detail}")
+            for problem in views.lookup_problems(result):
+                step.incomplete(problem)
             self.state.facts.setdefault("lookups", {})[result.module] = facts.lookups(result)
         step.summary = " ".join(map(views.lookups_line, results))
+        if not step.problems and not any(result.asked or result.cached for result in results):
+            step.skip(step.summary or "No module is wanted.")
 
     def _note_list(self, applied: Applied) -> None:
         self.state.facts["warninglist"] = facts.warninglist(applied, self._url(applied))
-
-
-_DELIVERY_STEPS = {
-    "Mattermost": ("EN:2", "Send a summary to Mattermost"),
-    "Slack": ("EN:2", "Send a summary to Slack"),
-    "TheHive": ("EN:3", "Send an alert to TheHive"),
-}

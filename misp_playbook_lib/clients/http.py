@@ -5,6 +5,7 @@ A request that was received is never repeated here; the callers that may repeat 
 
 import email.utils
 import os
+import time
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -230,6 +231,15 @@ def never_connected(error: requests.RequestException) -> bool:
     """Tell whether the request was certainly not received: no connection came about."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(reason, NewConnectionError)
+
+
+def seconds_ahead(response: requests.Response) -> float:
+    """Return by how many seconds the server's clock is ahead of ours, 0 if it is not told (RFC 9110 section 6.6.1)."""
+    try:
+        moment = email.utils.parsedate_to_datetime(response.headers["Date"])
+    except (KeyError, ValueError):
+        return 0.0
+    return moment.timestamp() - time.time()
 
 
 def _retry_after(response: requests.Response) -> float | None:

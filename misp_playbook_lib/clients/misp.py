@@ -1,15 +1,18 @@
 """The MISP server, through PyMISP; its dict errors become exceptions here and nowhere else imports it."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from pymisp import PyMISP, PyMISPError
 from requests.auth import AuthBase
 
 from misp_playbook_lib.clients import http
+from misp_playbook_lib.clients.misp_attributes import SEARCH, SERVICE, Row, rows
+from misp_playbook_lib.clients.misp_attributes import unexpected as _unexpected
 from misp_playbook_lib.errors import (
     AuthenticationFailed,
     PermissionDenied,
@@ -19,7 +22,7 @@ from misp_playbook_lib.errors import (
     WarninglistError,
 )
 from misp_playbook_lib.model.modules import MispServer
-from misp_playbook_lib.model.results import Attribute, Event
+from misp_playbook_lib.model.values import EventAttribute
 from misp_playbook_lib.model.warninglist import (
     Warninglist,
     WarninglistCategory,
@@ -29,12 +32,8 @@ from misp_playbook_lib.model.warninglist import (
 )
 from misp_playbook_lib.settings import Settings
 
-SERVICE = "MISP"
 READ_TIMEOUT = 300.0
 """Seconds: MISP takes 4.4 s for an edit of 300,000 entries on an idle server, and may be busy."""
-
-PAGE_ROWS = 10_000
-"""Attributes a page: MISP answers JSON pages of this size fastest by the row."""
 
 
 class _KeyHeader(AuthBase):
@@ -51,6 +50,9 @@ class _KeyHeader(AuthBase):
 class _Connection(PyMISP):
     """PyMISP that raises what went wrong: as it comes, it returns a 4xx as a dict and hides the status of a 5xx."""
 
+    ahead = 0.0
+    """By how many seconds the server's clock is ahead of ours, or behind."""
+
     def _prepare_request(self, request_type: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
         try:
             return super()._prepare_request(request_type, url, *args, **kwargs)
@@ -61,6 +63,7 @@ class _Connection(PyMISP):
         self, response: requests.Response, *args: Any, expect_json: bool = False, **kwargs: Any
     ) -> dict[str, Any] | str:
         del args, expect_json, kwargs
+        self.ahead = http.seconds_ahead(response)
         operation = _operation(response.request.path_url)
         if response.history and "/users/login" in response.url:
             raise AuthenticationFailed(
@@ -194,25 +197,74 @@ class MispClient:
     def delete_warninglist(self, list_id: int) -> None:
         """Ask for a list's deletion (POST warninglists/delete/<id>, a redirect whether or not it was there).
 
-        The answer says nothing, and PyMISP follows the redirect: only `find_warninglist` tells whether it is gone.
+        The answer says nothing, and PyMISP follows the redirect: only `warninglist` tells whether the list is gone.
         """
         self.pymisp.direct_call(f"warninglists/delete/{list_id}", {})
 
-    def attributes(self, filters: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
-        """Yield pages of attributes with their events' context (POST attributes/restSearch).
+    def attributes(self, filters: Mapping[str, Any]) -> list[Row]:
+        """Return the attributes that `filters` let through (POST attributes/restSearch); safe to call in threads."""
+        return rows(self._read(SEARCH, {**filters, "returnFormat": "json"}))
 
-        Pages are asked by `page` and `limit`, ordered by id; a page shorter than its limit is the last.
+    def count_attributes(self, filters: Mapping[str, Any]) -> int:
+        """Count the attributes that `filters` let through."""
+        unlimited = {name: value for name, value in filters.items() if name not in {"limit", "page"}}
+        try:
+            return int(self._read(SEARCH, {**unlimited, "returnFormat": "count"}))
+        except (TypeError, ValueError) as error:
+            raise _unexpected(SEARCH) from error
+
+    def warning_for_all(self) -> bool | None:
+        """Return MISP.warning_for_all, by which MISP warns without to_ids too; None: only a site admin may read it."""
+        try:
+            return bool(self._get("servers/getSetting/MISP.warning_for_all")["value"])
+        except (PermissionDenied, RequestRejected):
+            return None
+        except (KeyError, TypeError) as error:
+            raise _unexpected("servers/getSetting") from error
+
+    def server_time(self) -> float:
+        """Return the time by the server's clock, as its latest answer told it, in seconds since 1970."""
+        return time.time() + self.pymisp.ahead
+
+    @property
+    def attribute_types(self) -> frozenset[str]:
+        """The attribute types that the server knows (attributes/describeTypes, asked by PyMISP's constructor)."""
+        return frozenset(self.pymisp.types)
+
+    def listed(self, values: Sequence[str]) -> dict[str, list[dict[str, str]]]:
+        """Return the enabled lists that hold a value, by value (POST warninglists/checkValue; no hit is `[]`)."""
+        operation = "warninglists/checkValue"
+        answer = self._read(operation, [*values]) if values else {}
+        if not isinstance(answer, dict) and answer != []:
+            raise _unexpected(operation)
+        return dict(answer)
+
+    def event_attributes(self, event: str) -> tuple[EventAttribute, ...]:
+        """Return an event's attributes, those of its objects included (GET events/view/<ID or UUID>).
+
+        Raises:
+            WarninglistError: there is no such event, or it may not be seen.
+            ServiceError: it could not be asked.
+
         """
-        page = 1
-        while True:
-            asked = {**filters, "returnFormat": "json", "includeContext": 1, "page": page, "limit": PAGE_ROWS}
-            answer = self._read("attributes/restSearch", asked)
-            if not isinstance(answer, dict) or not isinstance(answer.get("Attribute"), list):
-                raise _unexpected("attributes/restSearch")
-            yield answer["Attribute"]
-            if len(answer["Attribute"]) < PAGE_ROWS:
-                return
-            page += 1
+        path = f"events/view/{quote(event, safe='')}"
+        try:
+            answer = self._get(path)
+        except RequestRejected as error:
+            if error.status == requests.codes.not_found:
+                raise WarninglistError(
+                    f"There is no event {event} on {self.server.url}: check warninglist_values_event."
+                ) from None
+            raise
+        try:
+            found = answer["Event"]
+            objects = (row for one in found.get("Object", ()) for row in one.get("Attribute", ()))
+            return tuple(
+                EventAttribute(str(row["type"]), str(row["value"]), bool(row["to_ids"]), str(row.get("comment") or ""))
+                for row in (*found.get("Attribute", ()), *objects)
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _unexpected(path) from error
 
     def require_warninglist_permission(self) -> None:
         """Refuse before asking where the user's role lacks perm_warninglist.
@@ -232,7 +284,7 @@ class MispClient:
     def _get(self, path: str) -> Any:
         return http.reading(lambda: self.pymisp.direct_call(path))
 
-    def _read(self, path: str, data: dict[str, Any]) -> Any:
+    def _read(self, path: str, data: Any) -> Any:
         return http.reading(lambda: self.pymisp.direct_call(path, data))
 
 
@@ -259,44 +311,11 @@ def parse_warninglist(answer: Any) -> Warninglist:
             enabled=bool(row["enabled"]),
             default=bool(row["default"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unexpected("warninglists/view") from error
 
 
-def parse_attribute(row: Mapping[str, Any]) -> Attribute:
-    """Read one row of attributes/restSearch with includeContext.
-
-    Raises:
-        UnexpectedResponse: it is not of that shape.
-
-    """
-    try:
-        event = row["Event"]
-        return Attribute(
-            id=int(row["id"]),
-            uuid=str(row["uuid"]),
-            type=str(row["type"]),
-            category=str(row["category"]),
-            value=str(row["value"]),
-            to_ids=bool(row["to_ids"]),
-            comment=str(row.get("comment") or ""),
-            timestamp=datetime.fromtimestamp(int(row["timestamp"]), UTC),
-            tags=_tags(row.get("Tag", ())),
-            event=Event(
-                id=int(event["id"]),
-                uuid=str(event["uuid"]),
-                info=str(event["info"]),
-                date=str(event.get("date", "")),
-                organisation=str((event.get("Orgc") or {}).get("name", "")),
-                published=bool(event.get("published")),
-                tags=_tags(event.get("Tag", ())),
-            ),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
-        raise _unexpected("attributes/restSearch") from error
-
-
-def _connect(settings: Settings, key: str) -> PyMISP:
+def _connect(settings: Settings, key: str) -> _Connection:
     """Open PyMISP's connection; its constructor asks for versions, the user and describeTypes."""
     url = settings.misp_url
     try:
@@ -316,23 +335,11 @@ def _connect(settings: Settings, key: str) -> PyMISP:
         raise
 
 
-def _tags(tags: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(str(tag["name"]) for tag in tags)
-
-
 def _list_id(answer: Any) -> int:
     try:
         return int(answer["Warninglist"]["id"])
     except (KeyError, TypeError, ValueError) as error:
         raise _unexpected("warninglists") from error
-
-
-def _unexpected(operation: str) -> UnexpectedResponse:
-    return UnexpectedResponse(
-        f"the answer is not of the promised shape ({operation}); is this a supported MISP?",
-        service=SERVICE,
-        operation=operation,
-    )
 
 
 def _operation(url: str) -> str:

@@ -32,9 +32,12 @@ class AttributeHit(NamedTuple):
 class Silence(StrEnum):
     """Why MISP does not warn on an attribute that an entry matches."""
 
+    LETTERS_CASE = "the letters' case differs, and MISP compares letter by letter"
+    ADDRESS_FORM = "the entry writes the address otherwise than MISP stores it"
     LIST_DISABLED = "the list is disabled"
     TYPE_NOT_MATCHED = "the attribute's type is not among the list's matching attributes"
     TO_IDS_OFF = "the attribute is not marked to_ids"
+    TO_IDS_OFF_PERHAPS = "the attribute is not marked to_ids, and only a site admin may read MISP.warning_for_all"
 
 
 class WarninglistMatcher:
@@ -76,19 +79,20 @@ def silenced_by(
     matching_attributes: Collection[str],
     attribute_type: str,
     to_ids: bool,
-    warning_for_all: bool,
+    warning_for_all: bool | None,
 ) -> Silence | None:
     """Say why MISP stays silent on a match (`checkForWarning`); None: it warns.
 
-    `warning_for_all` is the server's setting MISP.warning_for_all, by which attributes without to_ids count too.
+    `warning_for_all` is the server's setting MISP.warning_for_all, by which attributes without to_ids count too; None:
+    it may not be read.
     """
     if not enabled:
         return Silence.LIST_DISABLED
     if ALL_ATTRIBUTES not in matching_attributes and attribute_type not in matching_attributes:
         return Silence.TYPE_NOT_MATCHED
-    if not to_ids and not warning_for_all:
-        return Silence.TO_IDS_OFF
-    return None
+    if to_ids or warning_for_all:
+        return None
+    return Silence.TO_IDS_OFF_PERHAPS if warning_for_all is None else Silence.TO_IDS_OFF
 
 
 class _Index(Protocol):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from misp_playbook_lib.model.impact import Impact
 from misp_playbook_lib.model.reading import merge_doubles
 from misp_playbook_lib.model.warninglist import (
     ALL_ATTRIBUTES,
@@ -64,6 +65,7 @@ class WarninglistPlan:
     kept: tuple[WarninglistEntry, ...]
     commented: tuple[CommentChange, ...]
     absent: tuple[str, ...] = ()
+    impact: Impact | None = None
 
     @property
     def creates(self) -> bool:

@@ -1,11 +1,13 @@
 """What the steps found and did: each result keeps where it came from, each status is a word."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from misp_playbook_lib.model.indicators import Indicator
+from misp_playbook_lib.model.matching import Silence
 from misp_playbook_lib.model.plan import WarninglistPlan
 from misp_playbook_lib.model.warninglist import Warninglist
 
@@ -37,6 +39,15 @@ class Published(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Which attributes a retro-search looks at: with any of the tags (`!tag`: without it), changed since."""
+
+    published: Published = Published.BOTH
+    tags: tuple[str, ...] = ()
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """The MISP event an attribute stands in."""
 
@@ -51,7 +62,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A MISP attribute, with its event; `tags` are its own and those it inherits."""
+    """A MISP attribute, with its event; `tags` are its own, `first_seen` and `last_seen` days, empty if not given."""
 
     id: int
     uuid: str
@@ -61,27 +72,73 @@ class Attribute:
     to_ids: bool
     comment: str
     timestamp: datetime
+    first_seen: str
+    last_seen: str
     tags: tuple[str, ...]
     event: Event
 
 
+class Warns(StrEnum):
+    """Whether MISP itself warns on a match."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class AttributeMatch:
-    """An attribute in MISP that an entry hits; `part` is what it hits: the value, or half of a composite."""
+    """An attribute in MISP that an entry hits; `part` is what it hits: the value, or half of a composite.
+
+    `silence` says why MISP does not warn, None where it does.
+    """
 
     entry: str
     part: str
     attribute: Attribute
+    silence: Silence | None
+
+    @property
+    def warns(self) -> Warns:
+        """Whether MISP warns on it."""
+        if self.silence is None:
+            return Warns.YES
+        return Warns.UNKNOWN if self.silence is Silence.TO_IDS_OFF_PERHAPS else Warns.NO
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFigures:
+    """What one entry hits, and the first and last day on which it was seen (of the attribute, else of its event)."""
+
+    entry: str
+    attributes: int
+    events: int
+    first_seen: str
+    last_seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """How many more attributes match outside of published and tags; not `complete`: at least so many."""
+
+    attributes: int
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
 class CorrelationResult:
-    """What a retro-search found; `incomplete` says, in words, what could not be searched and why."""
+    """What a retro-search found.
+
+    `entries` are those looked for, in the list's order. `types` are the attribute types that were read, empty for all.
+    `hidden` is None where nothing could be hidden or nobody could look. `incomplete` says, in words, what could not be
+    searched and why.
+    """
 
     matches: tuple[AttributeMatch, ...]
-    entries_searched: int
-    published: Published
-    tags: tuple[str, ...]
+    entries: tuple[str, ...]
+    scope: Scope
+    types: tuple[str, ...] = ()
+    hidden: Hidden | None = None
     incomplete: tuple[str, ...] = ()
 
     @property
@@ -95,9 +152,47 @@ class CorrelationResult:
         return len({match.entry for match in self.matches})
 
     @property
+    def entries_unmatched(self) -> tuple[str, ...]:
+        """The entries that hit nothing."""
+        hit = {match.entry for match in self.matches}
+        return tuple(entry for entry in self.entries if entry not in hit)
+
+    @property
     def events(self) -> int:
         """How many events hold a match."""
         return len({match.attribute.event.id for match in self.matches})
+
+    def count(self, warns: Warns) -> int:
+        """How many matches MISP warns on, does not, or may."""
+        return sum(match.warns is warns for match in self.matches)
+
+    @property
+    def by_type(self) -> tuple[tuple[str, int], ...]:
+        """How many matches each attribute type has, most first."""
+        return tuple(Counter(match.attribute.type for match in self.matches).most_common())
+
+    @property
+    def by_organisation(self) -> tuple[tuple[str, int], ...]:
+        """How many matches each creating organisation has, most first."""
+        return tuple(Counter(match.attribute.event.organisation for match in self.matches).most_common())
+
+    @property
+    def by_entry(self) -> tuple[EntryFigures, ...]:
+        """What each entry that hits something hits, most first."""
+        of_entry: dict[str, list[Attribute]] = {}
+        for match in self.matches:
+            of_entry.setdefault(match.entry, []).append(match.attribute)
+        figures = [
+            EntryFigures(
+                entry,
+                attributes=len(attributes),
+                events=len({one.event.id for one in attributes}),
+                first_seen=min(one.first_seen or one.event.date for one in attributes),
+                last_seen=max(one.last_seen or one.first_seen or one.event.date for one in attributes),
+            )
+            for entry, attributes in of_entry.items()
+        ]
+        return tuple(sorted(figures, key=lambda one: -one.attributes))
 
 
 class LookupStatus(StrEnum):
@@ -109,18 +204,25 @@ class LookupStatus(StrEnum):
     KEY_REFUSED = "key refused"
     FAILED = "failed"
     UNKNOWN = "unknown"
+    OUT_OF_BUDGET = "out of budget"
     TYPE_NOT_TAKEN = "type not taken"
     WITHHELD = "withheld"
     NOT_ASKED = "not asked"
 
     @property
     def could_not_ask(self) -> bool:
-        """Whether the question was put and no answer came of it."""
+        """Whether an answer was wanted and none came: such a lookup makes a run partial."""
         return self in _COULD_NOT_ASK
 
 
 _COULD_NOT_ASK = frozenset(
-    {LookupStatus.RATE_LIMITED, LookupStatus.KEY_REFUSED, LookupStatus.FAILED, LookupStatus.UNKNOWN}
+    {
+        LookupStatus.RATE_LIMITED,
+        LookupStatus.KEY_REFUSED,
+        LookupStatus.FAILED,
+        LookupStatus.UNKNOWN,
+        LookupStatus.OUT_OF_BUDGET,
+    }
 )
 
 
@@ -135,7 +237,7 @@ class EnrichmentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Enrichment:
-    """One thing that a module answered."""
+    """One thing that a module answered; a detection's value is a ratio, 55/70: of 70 engines, 55 say malicious."""
 
     value: str
     type: str
@@ -147,7 +249,11 @@ class Enrichment:
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """One question to one module: who asked (`entry`), as what (`indicator`), and what came of it."""
+    """One question to one module: who asked (`entry`), as what (`indicator`), and what came of it.
+
+    `asked` says whether the question was put in this run, `calls` how many API calls it made (in a dry run: would
+    make), `age` how many seconds old an answer from the cache is.
+    """
 
     entry: str
     module: str
@@ -155,14 +261,29 @@ class LookupResult:
     indicator: Indicator | None = None
     detail: str = ""
     enrichments: tuple[Enrichment, ...] = ()
+    asked: bool = False
+    calls: int = 0
+    age: float | None = None
+
+    @property
+    def detections(self) -> str:
+        """The ratio of engines that call the entry itself malicious, empty where the module gave none."""
+        return next((one.value for one in self.enrichments if one.kind is EnrichmentKind.DETECTION), "")
+
+    @property
+    def indicators(self) -> tuple[Enrichment, ...]:
+        """The new indicators."""
+        return tuple(one for one in self.enrichments if one.kind is EnrichmentKind.INDICATOR)
 
 
 @dataclass(frozen=True, slots=True)
 class LookupResults:
-    """Every question to one module."""
+    """Every question to one module; `note` says why (some) entries were not asked about, `interrupted` by whom."""
 
     module: str
     lookups: tuple[LookupResult, ...]
+    note: str = ""
+    interrupted: bool = False
 
     @property
     def rows(self) -> tuple[LookupResult, ...]:
@@ -186,11 +307,18 @@ class LookupResults:
 
     @property
     def asked(self) -> int:
-        """How many questions were put to the module."""
-        return sum(
-            lookup.status.could_not_ask or lookup.status in (LookupStatus.ANSWERED, LookupStatus.NOTHING_KNOWN)
-            for lookup in self.lookups
-        )
+        """How many questions were put to the module in this run."""
+        return sum(lookup.asked for lookup in self.lookups)
+
+    @property
+    def cached(self) -> int:
+        """How many answers came from the cache."""
+        return sum(lookup.age is not None for lookup in self.lookups)
+
+    @property
+    def calls(self) -> int:
+        """How many API calls the questions made."""
+        return sum(lookup.calls for lookup in self.lookups)
 
     @property
     def could_not_ask(self) -> tuple[LookupResult, ...]:
@@ -208,10 +336,14 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message to one service; `detail` says why it was skipped or failed, or what was sent."""
+    """A message to one service; `detail` says why it was skipped or failed, or what was sent.
+
+    `parts` is how many parts arrived, `files` are the names of the files of the run folder that hold the parts.
+    """
 
     service: str
     status: DeliveryStatus
     detail: str
     parts: int = 0
     reference: str = ""
+    files: tuple[str, ...] = ()

@@ -10,8 +10,9 @@ from misp_playbook_lib.model.modules import Lookups, MispServer, ModulesFound
 from misp_playbook_lib.model.plan import WarninglistPlan
 from misp_playbook_lib.model.results import Applied, CorrelationResult, Delivery
 from misp_playbook_lib.model.selection import Selection
+from misp_playbook_lib.model.values import ValuesRead
 from misp_playbook_lib.model.warninglist import WarninglistRows, WarninglistSpec
-from misp_playbook_lib.report import views
+from misp_playbook_lib.report import correlation, views
 from misp_playbook_lib.report.summary import Summary
 from misp_playbook_lib.report.tables import Table, as_html, as_text, html_link, html_text, visible
 from misp_playbook_lib.report.views import Block
@@ -39,12 +40,13 @@ def as_view(blocks: Iterable[Block]) -> View:
 
 _VIEWS: dict[type, Callable[[Any], Iterable[Block]]] = {
     Applied: views.applied_view,
-    CorrelationResult: views.matches_view,
+    CorrelationResult: correlation.matches_view,
     Delivery: views.delivery_view,
     Lookups: views.lookups_view,
     MispServer: views.server_view,
     ModulesFound: views.modules_view,
     Selection: views.selection_view,
+    ValuesRead: views.values_view,
     WarninglistPlan: views.plan_review,
     WarninglistRows: views.warninglists_view,
     WarninglistSpec: views.spec_view,

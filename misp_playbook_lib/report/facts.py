@@ -1,8 +1,21 @@
 """The figures of a run, as run.json keeps them."""
 
+from dataclasses import asdict
 from typing import Any
 
-from misp_playbook_lib.model.results import Applied, EnrichmentKind, LookupResults, LookupStatus
+from misp_playbook_lib.model.findings import counted
+from misp_playbook_lib.model.results import (
+    Applied,
+    CorrelationResult,
+    EnrichmentKind,
+    LookupResults,
+    LookupStatus,
+    Warns,
+)
+from misp_playbook_lib.model.values import ValuesRead
+
+_KEPT = 1_000
+"""Findings and corrections that run.json lists one by one; beyond, it counts them."""
 
 
 def warninglist(applied: Applied, url: str) -> dict[str, Any]:
@@ -25,10 +38,37 @@ def warninglist(applied: Applied, url: str) -> dict[str, Any]:
     }
 
 
+def values(read: ValuesRead) -> dict[str, Any]:
+    """Return where the entries came from, what was corrected and what the check found."""
+    return {
+        "entries": len(read.entries),
+        "sources": [asdict(source) for source in read.sources],
+        "corrections": [asdict(correction) for correction in read.corrections[:_KEPT]],
+        "corrected": len(read.corrections),
+        "findings": [asdict(finding) for finding in read.findings[:_KEPT]],
+        "found": {f"{severity} {rule}": count for (severity, rule), count in counted(read.findings).items()},
+    }
+
+
+def search(result: CorrelationResult) -> dict[str, Any]:
+    """Return what a retro-search found, beside the attributes and events it counts."""
+    return {
+        "entries": len(result.entries),
+        "entries_matched": result.entries_matched,
+        "warned": {warns.value: result.count(warns) for warns in Warns},
+        "by_type": dict(result.by_type),
+        "by_organisation": dict(result.by_organisation),
+        "hidden": asdict(result.hidden) if result.hidden else None,
+        "complete": not result.incomplete,
+    }
+
+
 def lookups(result: LookupResults) -> dict[str, Any]:
     """Return how many questions were put to a module, and what came of them."""
     return {
         "asked": result.asked,
+        "cached": result.cached,
+        "calls": result.calls,
         "new_indicators": len(result.enrichments([EnrichmentKind.INDICATOR])),
         "statuses": {status.value: count for status in LookupStatus if (count := result.count(status))},
     }

@@ -1,44 +1,77 @@
-"""The summary of a run in Markdown: from what was done, not from what was asked."""
+"""The summary of a run: from what was done, not from what was asked; each service renders it within its limits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from misp_playbook_lib.model.modules import Lookups, module_row
-from misp_playbook_lib.model.results import Applied, CorrelationResult, LookupResults
-from misp_playbook_lib.report import views
-from misp_playbook_lib.report.tables import Table, as_markdown, markdown_text, table
+from misp_playbook_lib.model.results import Applied, CorrelationResult, EnrichmentKind, LookupResults
+from misp_playbook_lib.report import correlation, views
+from misp_playbook_lib.report.tables import Table, as_markdown, markdown_code, markdown_line, one_line, table
 
+TITLE = "Create a custom MISP warninglist"
 SUMMARY_ROWS = 50
-"""Rows of a table that the summary holds; the report has more, the archive all."""
+"""Rows of a table that the Markdown summary holds; the report has more, the archive all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading with lines of text and tables."""
+    """A heading with lines of text and tables; `brief` is what stands in their place where there is little room."""
 
     title: str
     blocks: tuple[views.Block, ...]
+    brief: tuple[views.Block, ...] = ()
 
     @property
-    def markdown(self) -> str:
-        """The section in Markdown, escaped."""
-        return "\n\n".join([f"### {self.title}", *map(block_markdown, self.blocks)])
+    def captioned(self) -> bool:
+        """Whether its tables need their captions to be told apart."""
+        return sum(isinstance(block, Table) for block in self.blocks) > 1
+
+    def name_of(self, one: Table) -> str:
+        """Return the name by which a table of it is told apart: its caption, or the section's title."""
+        return one.caption if self.captioned else self.title
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run did: `intro` in a sentence or two, then the sections."""
+    """What a run did.
+
+    `lines` say it in sentences, `figures` in names and values, `sections` in full. Every text is as it came and
+    escaped where it is rendered. `where` is the server and who we are there, `url` the list's page in MISP, `pointer`
+    says where everything is. `applied` and `matches` are None in the summary of a run that broke off.
+    """
 
     title: str
     tlp: str
-    intro: str
+    run_id: str
+    where: str
+    url: str
+    pointer: str
+    lines: tuple[str, ...]
+    figures: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
+    failures: tuple[str, ...] = ()
+    applied: Applied | None = None
+    matches: CorrelationResult | None = None
+
+    @property
+    def mark(self) -> str:
+        """The TLP label as FIRST writes it (TLP 2.0)."""
+        return f"TLP:{self.tlp.upper()}"
+
+    @property
+    def intro(self) -> str:
+        """What was done, found and missed in a few sentences of Markdown."""
+        return " ".join(map(markdown_line, self.lines))
 
     @property
     def markdown(self) -> str:
-        """The whole summary in Markdown."""
-        head = f"## {self.title}\n\n**TLP:{self.tlp.upper()}**\n\n{self.intro}"
-        return "\n\n".join([head, *(section.markdown for section in self.sections)]) + "\n"
+        """The whole summary in Markdown, long tables cut."""
+        link = [f"[The list in MISP]({self.url})"] if self.url else []
+        parts = [f"**{self.mark}**", f"## {self.title}", self.intro, *link]
+        for section in self.sections:
+            parts += [f"### {section.title}", *_markdown(section)]
+        return "\n\n".join([*parts, f"{markdown_code(one_line(self.where))} {self.pointer}"]) + "\n"
 
 
 def summarise(
@@ -51,6 +84,8 @@ def summarise(
     matches: CorrelationResult,
     lookups: Sequence[LookupResults],
     failures: Sequence[str],
+    run_id: str = "",
+    archived: bool = False,
 ) -> Summary:
     """Put together what was done, found and missed.
 
@@ -63,42 +98,80 @@ def summarise(
         matches: what the retro-search found.
         lookups: what the modules answered.
         failures: everything that failed or is incomplete, in words.
+        run_id: the run's ID.
+        archived: whether the run leaves a folder behind.
 
     """
-    sections = []
-    if failures:
-        sections.append(Section("Failed or incomplete", tuple(failures)))
-    sections.append(Section("Warninglist details", (details_table(applied, url, where),)))
+    sections = [_failed(failures)] if failures else []
+    sections.append(Section("Warninglist details", (details_table(applied),)))
     changes = views.plan_view(applied.plan)[1:]
     if changes and not applied.plan.creates:
         sections.append(Section("Changes", tuple(map(shortened, changes))))
-    entries = applied.plan.entries
-    sections.append(Section("Warninglist values", (views.entries_table(entries, SUMMARY_ROWS),)))
-    sections.append(Section("MISP event matches", tuple(_matches(matches))))
+    sections.append(_matches(matches))
     for result in lookups:
-        blocks = map(shortened, views.lookups_view(Lookups((result,))))
+        blocks = views.lookups_view(Lookups((result,)))
         sections.append(Section(f"{module_row(result.module).title} lookups", tuple(blocks)))
-    return Summary(title, tlp, intro(applied, matches, lookups, failures), tuple(sections))
-
-
-def intro(
-    applied: Applied,
-    matches: CorrelationResult,
-    lookups: Iterable[LookupResults],
-    failures: Sequence[str],
-) -> str:
-    """Say in a few sentences of Markdown what was done and found, and what was missed."""
-    lines = [
+    values = views.entries_table(applied.plan.entries, SUMMARY_ROWS)
+    sections.append(Section("Warninglist values", (values,)))
+    missed = [f"{len(failures):,} failed or incomplete: see below."] if failures else []
+    lines = (
         views.done_line(applied),
-        views.matches_line(matches),
+        correlation.matches_line(matches),
         *(views.lookups_line(result) for result in lookups),
-    ]
-    if failures:
-        lines.append(f"{len(failures)} failed or incomplete: see below.")
-    return " ".join(map(markdown_text, lines))
+        *missed,
+    )
+    return Summary(
+        title=title,
+        tlp=tlp,
+        run_id=run_id,
+        where=where,
+        url=url,
+        pointer=_pointer(run_id, archived=archived),
+        lines=lines,
+        figures=_figures(applied, matches, lookups, failures),
+        sections=tuple(sections),
+        failures=tuple(failures),
+        applied=applied,
+        matches=matches,
+    )
 
 
-def details_table(applied: Applied, url: str, where: str) -> Table:
+def broken_off(*, tlp: str, run_id: str, facts: Mapping[str, Any], failures: Sequence[str], crash: str) -> Summary:
+    """Say what became of the list in a run that did not come to its end.
+
+    Args:
+        tlp: the TLP level of the summary.
+        run_id: the run's ID.
+        facts: the run's facts, the list among them.
+        failures: everything that failed or is incomplete, in words.
+        crash: what broke the run off, in a line.
+
+    """
+    written, server = facts["warninglist"], facts.get("server", {})
+    what = f"{written['outcome']}, {written['entries']:,} entries"
+    problems = tuple(dict.fromkeys([*failures, *([crash] if crash else [])]))
+    return Summary(
+        title=f"{TITLE}: broken off",
+        tlp=tlp,
+        run_id=run_id,
+        where=f"{server.get('url', '')} as {server.get('user', '')}",
+        url=written["url"],
+        pointer=_pointer(run_id, archived=True),
+        lines=(
+            f"The run broke off after the list was written: the warninglist {written['name']} was {what}.",
+            "What follows from the list is incomplete or missing.",
+        ),
+        figures=(
+            ("Warninglist", f"{written['name']} (ID {written['id'] or 'none yet'})"),
+            ("List", what),
+            ("Run", "broken off"),
+        ),
+        sections=(_failed(problems),),
+        failures=problems,
+    )
+
+
+def details_table(applied: Applied) -> Table:
     """Show the list as it was read back."""
     plan, current = applied.plan, applied.warninglist
     rows = [
@@ -111,23 +184,84 @@ def details_table(applied: Applied, url: str, where: str) -> Table:
         ("Entries", f"{len(plan.entries):,}"),
         ("Version", current.version if current else "none yet"),
         ("Enabled", views.yes_no(current.enabled) if current else "no"),
-        ("Server", where),
-        ("Link", url or "none yet"),
     ]
     return table("Warninglist", ("Field", "Value"), rows)
 
 
-def block_markdown(block: views.Block) -> str:
-    """Render a block in Markdown, escaped."""
-    return as_markdown(block) if isinstance(block, Table) else markdown_text(block)
-
-
 def shortened(block: views.Block) -> views.Block:
-    """Bound a table to what a summary holds."""
+    """Bound a table to what the Markdown summary holds."""
     if isinstance(block, Table) and len(block.rows) > SUMMARY_ROWS:
         return Table(block.caption, block.columns, block.rows[:SUMMARY_ROWS], block.total)
     return block
 
 
-def _matches(result: CorrelationResult) -> list[views.Block]:
-    return list(map(shortened, views.matches_view(result)))
+def _markdown(section: Section) -> Iterator[str]:
+    for block in map(shortened, section.blocks):
+        if isinstance(block, Table):
+            yield f"**{block.caption}**\n\n{as_markdown(block)}" if section.captioned else as_markdown(block)
+        else:
+            yield markdown_line(block)
+
+
+def _failed(problems: Sequence[str]) -> Section:
+    rows = [(problem,) for problem in problems]
+    return Section("Failed or incomplete", (table("Failed or incomplete", ("Problem",), rows),))
+
+
+def _matches(result: CorrelationResult) -> Section:
+    line, *rest = correlation.matches_view(result)
+    captions = [block.caption if isinstance(block, Table) else "" for block in rest]
+    full = list(rest)
+    brief: list[views.Block] = [block for block in rest if not isinstance(block, Table)]
+    if correlation.MATCHES in captions:
+        full[captions.index(correlation.MATCHES)] = correlation.matches_table(result.matches, None)
+        brief.append(_brief_matches(result))
+    return Section("MISP event matches", (line, *full), (line, *brief))
+
+
+def _brief_matches(result: CorrelationResult) -> Table:
+    """Show one row a match, with the columns that a chat has room for."""
+    rows = [
+        (
+            match.entry,
+            "" if match.attribute.value == match.entry else match.attribute.value,
+            f"{match.attribute.type}{', to_ids' if match.attribute.to_ids else ''}",
+            match.attribute.comment,
+            match.attribute.event.id,
+            match.attribute.event.info,
+            match.attribute.event.date,
+            match.warns,
+        )
+        for match in result.matches
+    ]
+    columns = ("Entry", "Attribute, if different", "Type", "Comment", "Event", "Event info", "Date", "MISP warns")
+    return table(correlation.MATCHES, columns, rows)
+
+
+def _figures(
+    applied: Applied,
+    matches: CorrelationResult,
+    lookups: Sequence[LookupResults],
+    failures: Sequence[str],
+) -> tuple[tuple[str, str], ...]:
+    """Return the key figures, each with its name."""
+    plan, current = applied.plan, applied.warninglist
+    found = f"{len(matches.matches):,} attributes in {matches.events:,} events"
+    figures = [
+        ("Warninglist", f"{plan.name} (ID {current.id if current else 'none yet'})"),
+        ("List", f"{applied.outcome}, {len(plan.entries):,} entries"),
+        ("Matches", f"{found}{', search incomplete' if matches.incomplete else ''}"),
+    ]
+    for result in lookups:
+        indicators = len(result.enrichments([EnrichmentKind.INDICATOR]))
+        asked = f"{indicators:,} new indicators, {result.asked:,} of {len(result.lookups):,} asked"
+        figures.append((module_row(result.module).title, asked))
+    if failures:
+        figures.append(("Failed or incomplete", f"{len(failures):,}"))
+    return tuple(figures)
+
+
+def _pointer(run_id: str, *, archived: bool) -> str:
+    if archived:
+        return f"Everything is in the archived folder of run {run_id}: report.html, matches.csv."
+    return "Everything is in the notebook of this interactive run."

@@ -2,21 +2,23 @@
 
 from collections.abc import Sequence
 
+from misp_playbook_lib.model.findings import Severity, counted
 from misp_playbook_lib.model.indicators import Indicator
 from misp_playbook_lib.model.modules import Lookups, MispServer, ModulesFound, module_row
 from misp_playbook_lib.model.plan import WarninglistPlan
 from misp_playbook_lib.model.results import (
     Applied,
     ApplyOutcome,
-    AttributeMatch,
-    CorrelationResult,
     Delivery,
     EnrichmentKind,
+    LookupResult,
     LookupResults,
     LookupStatus,
 )
 from misp_playbook_lib.model.selection import Selection
+from misp_playbook_lib.model.values import ValuesRead
 from misp_playbook_lib.model.warninglist import Warninglist, WarninglistEntry, WarninglistRows, WarninglistSpec
+from misp_playbook_lib.report.correlation import impact_line
 from misp_playbook_lib.report.tables import Table, table
 
 Block = str | Table
@@ -129,9 +131,37 @@ def warninglists_view(lists: WarninglistRows) -> list[Block]:
     ]
 
 
+def values_line(read: ValuesRead) -> str:
+    """Say in one line what was read, corrected and found."""
+    found = ", ".join(f"{rule} ({severity}): {count:,}" for (severity, rule), count in counted(read.findings).items())
+    return (
+        f"{len(read.entries):,} entries read, {len(read.corrections):,} corrected; "
+        f"{f'findings: {found}' if found else 'nothing found against them'}."
+    )
+
+
+def values_view(read: ValuesRead) -> list[Block]:
+    """Show where entries came from, each correction and each finding with its remedy."""
+    blocks: list[Block] = [values_line(read)]
+    if any(source.sha256 or source.left_out for source in read.sources):
+        rows = [(one.name, f"{one.entries:,}", one.left_out, one.sha256) for one in read.sources]
+        blocks.append(table("Where the entries come from", ("Source", "Entries", "Left out", "SHA-256"), rows))
+    if read.findings:
+        worst_first = sorted(read.findings, key=lambda one: list(Severity).index(one.severity))
+        findings = [(one.severity, one.entry, one.rule, one.reason, one.remedy) for one in worst_first]
+        columns = ("Severity", "Entry", "Rule", "Reason", "Remedy")
+        blocks.append(table("Findings", columns, findings, FIRST_ROWS))
+    if read.corrections:
+        corrections = [(one.before, one.after, one.reason) for one in read.corrections]
+        blocks.append(table("Corrections", ("Given", "Becomes", "Why"), corrections, FIRST_ROWS))
+    if read.checked_elsewhere:
+        blocks.append(f"{read.checked_elsewhere}.")
+    return blocks
+
+
 def plan_view(plan: WarninglistPlan) -> list[Block]:
     """Show what a plan will do before it is done."""
-    blocks: list[Block] = [plan_line(plan)]
+    blocks: list[Block] = [plan_line(plan), *([impact_line(plan.impact)] if plan.impact else [])]
     if plan.creates or plan.fields:
         rows = [(change.field, _field(change.before), _field(change.after)) for change in plan.fields]
         blocks.append(table("Fields that change", ("Field", "Before", "After"), rows))
@@ -198,63 +228,6 @@ def entries_table(entries: Sequence[WarninglistEntry], first: int | None = FIRST
     return table("Entries", ("Entry", "Comment"), rows, first)
 
 
-def matches_view(result: CorrelationResult) -> list[Block]:
-    """Show what a retro-search found, and what it could not search."""
-    blocks: list[Block] = [matches_line(result)]
-    if result.matches:
-        blocks.append(matches_table(result.matches))
-    blocks += [f"Incomplete: {reason}" for reason in result.incomplete]
-    return blocks
-
-
-def matches_line(result: CorrelationResult) -> str:
-    """Say what a retro-search found in one line."""
-    where = f"{result.published} events" + (f" with the tags {', '.join(result.tags)}" if result.tags else "")
-    if not result.entries_searched:
-        return "Not searched: the list has no entries."
-    if not result.matches:
-        found = "nothing was found in what could be searched" if result.incomplete else "no matches"
-        return f"{result.entries_searched:,} entries searched in {where}: {found}."
-    return (
-        f"{result.entries_searched:,} entries searched in {where}: {result.entries_matched:,} of them hit "
-        f"{len(result.matches):,} attributes in {result.events:,} events."
-    )
-
-
-def matches_table(matches: Sequence[AttributeMatch], first: int | None = FIRST_ROWS) -> Table:
-    """Show one row a match."""
-    rows = [
-        (
-            match.entry,
-            match.attribute.value,
-            f"{match.attribute.category}/{match.attribute.type}",
-            yes_no(match.attribute.to_ids),
-            match.attribute.comment,
-            match.attribute.event.id,
-            match.attribute.event.info,
-            match.attribute.event.date,
-            match.attribute.event.organisation,
-            yes_no(match.attribute.event.published),
-            ", ".join(match.attribute.event.tags),
-        )
-        for match in matches
-    ]
-    columns = (
-        "Entry",
-        "Attribute",
-        "Category/type",
-        "to_ids",
-        "Comment",
-        "Event",
-        "Event info",
-        "Date",
-        "Organisation",
-        "Published",
-        "Tags",
-    )
-    return table("Matches in MISP events", columns, rows, first)
-
-
 def lookups_view(found: Lookups) -> list[Block]:
     """Show what modules answered, each answer beside the entry that asked, and what became of every question."""
     blocks: list[Block] = []
@@ -264,14 +237,9 @@ def lookups_view(found: Lookups) -> list[Block]:
         answers = enrichments_table(result, title)
         if answers.total:
             blocks.append(answers)
-        rest = [
-            (lookup.entry, _indicator(lookup.indicator), lookup.status, lookup.detail)
-            for lookup in result.lookups
-            if lookup.status is not LookupStatus.ANSWERED
-        ]
-        if rest:
-            columns = ("Entry", "Asked as", "Status", "Detail")
-            blocks.append(table(f"{title}: entries without an answer", columns, rest, FIRST_ROWS))
+        told = [one for one in result.lookups if one.indicator or one.status is not LookupStatus.NOT_ASKED]
+        if told:
+            blocks.append(statuses_table(told, title))
     return blocks
 
 
@@ -280,13 +248,52 @@ def lookups_line(result: LookupResults) -> str:
     title = module_row(result.module).title
     if not result.lookups:
         return f"{title}: no entry to ask about."
+    if result.count(LookupStatus.NOT_ASKED) == len(result.lookups) and result.note:
+        return f"{title}: {result.note}"
     states = ", ".join(f"{status}: {count:,}" for status in LookupStatus if (count := result.count(status)))
     indicators = len(result.enrichments([EnrichmentKind.INDICATOR]))
-    detections = len(result.enrichments([EnrichmentKind.DETECTION]))
-    return (
-        f"{title}: {result.asked:,} of {len(result.lookups):,} entries asked ({states}); "
-        f"new indicators: {indicators:,}, detection ratios: {detections:,}."
+    ratios = [lookup.detections for lookup in result.lookups if lookup.detections]
+    detected = sum(not ratio.startswith(("0/", "-/")) for ratio in ratios)
+    cached = f", {result.cached:,} from the cache" if result.cached else ""
+    line = (
+        f"{title}: {result.asked:,} of {len(result.lookups):,} entries asked{cached} ({states}); "
+        f"new indicators: {indicators:,}, called malicious: {detected:,} of {len(ratios):,} with a detection ratio."
     )
+    return f"{line} {result.note}".strip()
+
+
+def lookup_problems(result: LookupResults) -> list[str]:
+    """Say in one line for each status what could not be asked, however many entries it befell."""
+    title = module_row(result.module).title
+    problems = []
+    for status in LookupStatus:
+        befallen = [lookup for lookup in result.could_not_ask if lookup.status is status]
+        if befallen:
+            reasons = list(dict.fromkeys(lookup.detail for lookup in befallen))
+            more = f" and {len(reasons) - 1:,} other reasons" if len(reasons) > 1 else ""
+            which = f"entry {befallen[0].entry}" if len(befallen) == 1 else f"{len(befallen):,} entries"
+            problems.append(f"{title}: {status} for {which} ({reasons[0]}{more})")
+    if result.interrupted:
+        problems.append(f"{title}: interrupted, {result.count(LookupStatus.NOT_ASKED):,} entries were not asked about")
+    return problems
+
+
+def statuses_table(lookups: Sequence[LookupResult], title: str) -> Table:
+    """Show one row an entry: what became of the question, detections as a ratio, how much is new."""
+    rows = [
+        (
+            lookup.entry,
+            _indicator(lookup.indicator),
+            f"{lookup.status}{_age(lookup.age)}",
+            lookup.detections,
+            len(lookup.indicators) or "",
+            lookup.calls or "",
+            lookup.detail,
+        )
+        for lookup in lookups
+    ]
+    columns = ("Entry", "Asked as", "Status", "Detections", "New indicators", "API calls", "Detail")
+    return table(f"{title}: what became of each entry", columns, rows, FIRST_ROWS)
 
 
 def enrichments_table(result: LookupResults, title: str, first: int | None = FIRST_ROWS) -> Table:
@@ -324,6 +331,13 @@ def _field(value: str | tuple[str, ...] | None) -> str:
 
 def _indicator(indicator: Indicator | None) -> str:
     return indicator.type if indicator else ""
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes = round(seconds / 60)
+    return f", from cache ({minutes // 60} h {minutes % 60} min old)"
 
 
 def _place(object_name: str, relation: str) -> str:

@@ -43,6 +43,11 @@ class Settings(BaseModel):
     thehive_key: SecretStr | None = None
     virustotal_apikey: SecretStr | None = None
     shodan_apikey: SecretStr | None = None
+    virustotal_calls_per_minute: int = Field(default=4, ge=0)
+    virustotal_calls_per_day: int = Field(default=500, ge=0)
+    shodan_calls_per_minute: int = Field(default=60, ge=0)
+    shodan_calls_per_day: int = Field(default=0, ge=0)
+    internal_domains: tuple[str, ...] = ()
     sandbox: bool = False
 
     @field_validator("misp_key", "mattermost_hook", "slack_hook", "thehive_key", "virustotal_apikey", "shodan_apikey")
@@ -76,6 +81,15 @@ class Settings(BaseModel):
             return Path(value)
         return value
 
+    @field_validator("internal_domains", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        """Take a list from the vault, commas between them from the environment; a leading `*.` goes without saying."""
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise ValueError('is not a list of domains: write ["corp.example", "example.org"]')
+        return tuple(name.strip().lstrip("*").strip(".").lower() for name in names if name.strip(" *."))
+
     @model_validator(mode="after")
     def _sandbox_stays_here(self) -> "Settings":
         hooks = (secret.get_secret_value() for secret in (self.mattermost_hook, self.slack_hook) if secret)
@@ -93,6 +107,14 @@ class Settings(BaseModel):
         """Return the secret `name`, or an empty text where it is not configured."""
         value: SecretStr | None = getattr(self, name)
         return value.get_secret_value() if value else ""
+
+    def calls(self, name: str) -> tuple[int, int]:
+        """Return the API calls that the key `name` may make a minute and a day; 0: no limit."""
+        quotas = {
+            "virustotal_apikey": (self.virustotal_calls_per_minute, self.virustotal_calls_per_day),
+            "shodan_apikey": (self.shodan_calls_per_minute, self.shodan_calls_per_day),
+        }
+        return quotas.get(name, (0, 0))
 
 
 def load_settings(vault: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -177,4 +177,36 @@ def test_the_example_vault_names_every_key_and_holds_none() -> None:
         "thehive_key",
         "virustotal_apikey",
         "shodan_apikey",
+        "virustotal_calls_per_minute",
+        "virustotal_calls_per_day",
+        "shodan_calls_per_minute",
+        "shodan_calls_per_day",
+        "internal_domains",
     }
+
+
+def test_a_key_has_the_budget_of_virustotals_free_tier_unless_the_vault_says_otherwise(vault: Path) -> None:
+    assert load_settings(vault, {}).calls("virustotal_apikey") == (4, 500)
+    vault.write_text(vault.read_text() + "virustotal_calls_per_minute = 0\nvirustotal_calls_per_day = 1000\n")
+    assert load_settings(vault, {}).calls("virustotal_apikey") == (0, 1000)
+    assert load_settings(vault, {"MISP_PLAYBOOK_VIRUSTOTAL_CALLS_PER_DAY": "7"}).calls("virustotal_apikey") == (0, 7)
+    assert load_settings(vault, {}).calls("another_key") == (0, 0)
+
+
+def test_a_budget_below_nothing_is_refused(vault: Path) -> None:
+    vault.write_text(vault.read_text() + "shodan_calls_per_day = -1\n")
+    with pytest.raises(SettingsError, match="shodan_calls_per_day"):
+        load_settings(vault, {})
+
+
+def test_internal_domains_are_a_list_in_the_vault_and_parted_by_commas_in_the_environment(vault: Path) -> None:
+    vault.write_text(vault.read_text() + 'internal_domains = ["*.Corp.example", "org.example."]\n')
+    assert load_settings(vault, {}).internal_domains == ("corp.example", "org.example")
+    environ = {"MISP_PLAYBOOK_INTERNAL_DOMAINS": "a.example, .b.example,"}
+    assert load_settings(vault, environ).internal_domains == ("a.example", "b.example")
+
+
+def test_internal_domains_that_are_no_list_are_refused(vault: Path) -> None:
+    vault.write_text(vault.read_text() + "internal_domains = 7\n")
+    with pytest.raises(SettingsError, match="internal_domains is not a list of domains"):
+        load_settings(vault, {})

@@ -15,3 +15,12 @@ thehive_url = ""
 thehive_key = ""
 virustotal_apikey = ""
 shodan_apikey = ""
+
+# API calls that your keys may make, in all runs on this machine together; 0: no limit. These are VirusTotal's free tier
+# and Shodan's one request a second.
+virustotal_calls_per_minute = 4
+virustotal_calls_per_day = 500
+shodan_calls_per_minute = 60
+shodan_calls_per_day = 0
+# Domains of your own: no entry that names one, or a name below it, is ever sent to a module
+internal_domains = []

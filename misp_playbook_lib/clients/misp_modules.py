@@ -36,6 +36,10 @@ class MispModulesClient:
         self.url = url
         self._http = HttpClient(SERVICE, headers={"Accept": "application/json"}, timeout=LOOKUP_TIMEOUT + 10)
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
     def modules(self) -> tuple[Module, ...]:
         """Return the expansion modules (GET /modules; a third of them have no `mispattributes.input`).
 
@@ -89,12 +93,15 @@ def parse_answer(answer: Any, indicator: Indicator) -> Answer:
         return Answer(error=str(answer["error"]))
     results = answer.get("results") if isinstance(answer, dict) else None
     if isinstance(results, dict):
-        found = [*_from_attributes(results.get("Attribute") or (), "")]
-        for one in results.get("Object") or ():
-            found += _from_attributes(one.get("Attribute") or (), str(one.get("name", "")))
-        return Answer(error=None, enrichments=_distinct(found, indicator))
+        objects = [one for one in _rows(results.get("Object")) if isinstance(one, dict)]
+        report = _report_on(indicator, objects)
+        found = _from_attributes(results.get("Attribute"), "", indicator)
+        for number, one in enumerate(objects):
+            name = str(one.get("name", ""))
+            found += _from_attributes(one.get("Attribute"), name, indicator, rated=number == report)
+        return Answer(error=None, enrichments=_distinct(found))
     if isinstance(results, list):
-        return Answer(error=None, enrichments=_distinct(_from_values(results), indicator))
+        return Answer(error=None, enrichments=_distinct(_from_values(results, indicator)))
     raise UnexpectedResponse(
         "the module's answer is of no known shape; look in the module server's log",
         service=SERVICE,
@@ -108,54 +115,71 @@ def _inputs(row: Mapping[str, Any]) -> list[str]:
     return [str(one) for one in inputs] if isinstance(inputs, list) else []
 
 
-def _from_attributes(rows: Any, object_name: str) -> list[Enrichment]:
-    return [
-        Enrichment(
-            value=str(row["value"]),
-            type=str(row.get("type", "")),
-            category=str(row.get("category", "")),
-            object_name=object_name,
-            relation=str(row.get("object_relation") or ""),
-            kind=EnrichmentKind.CONTEXT,
-        )
-        for row in rows
-        if isinstance(row, dict) and row.get("value") is not None
-    ]
+def _rows(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
-def _from_values(rows: list[Any]) -> list[Enrichment]:
+def _report_on(indicator: Indicator, objects: list[dict[str, Any]]) -> int | None:
+    """Find which report is about the question: VirusTotal's modules give one for every related indicator too.
+
+    Its permalink ends in the indicator; a hash may stand there as another one, then it is the first report.
+    """
+    reports = [number for number, one in enumerate(objects) if one.get("name") == "virustotal-report"]
+    for number in reports:
+        for attribute in _rows(objects[number].get("Attribute")):
+            link = str(attribute.get("value", "")).casefold()
+            if attribute.get("object_relation") == "permalink" and f"/{indicator.value.casefold()}" in link:
+                return number
+    return reports[0] if reports else None
+
+
+def _from_attributes(rows: Any, object_name: str, indicator: Indicator, *, rated: bool = False) -> list[Enrichment]:
+    found = []
+    for row in _rows(rows):
+        if isinstance(row, dict) and row.get("value") is not None:
+            value, type_ = str(row["value"]), str(row.get("type", ""))
+            relation = str(row.get("object_relation") or "")
+            kind = _kind(value, type_, indicator)
+            if rated and relation == "detection-ratio":
+                kind = EnrichmentKind.DETECTION
+            found.append(Enrichment(value, type_, str(row.get("category", "")), object_name, relation, kind))
+    return found
+
+
+def _from_values(rows: list[Any], indicator: Indicator) -> list[Enrichment]:
     found = []
     for row in rows:
         values = row.get("values", ()) if isinstance(row, dict) else ()
         types = row.get("types", ()) if isinstance(row, dict) else ()
         type_ = types if isinstance(types, str) else ", ".join(str(one) for one in types)
-        texts = [values] if isinstance(values, str) else values
-        found += [Enrichment(str(text), type_, "", "", "", EnrichmentKind.CONTEXT) for text in texts]
+        texts = values if isinstance(values, list | tuple) else [values]
+        found += [Enrichment(str(text), type_, "", "", "", _kind(str(text), type_, indicator)) for text in texts]
     return found
 
 
-def _distinct(found: list[Enrichment], indicator: Indicator) -> tuple[Enrichment, ...]:
-    """Keep each value of a type once and say of each what it is to the analyst."""
-    kept = {(one.type, one.value): one for one in reversed(found)}
-    return tuple(
-        Enrichment(one.value, one.type, one.category, one.object_name, one.relation, _kind(one, indicator))
-        for one in reversed(kept.values())
-    )
+def _distinct(found: list[Enrichment]) -> tuple[Enrichment, ...]:
+    """Keep each value of a type and kind once, where it stands first."""
+    kept = {(one.kind, one.type, one.value): one for one in reversed(found)}
+    return tuple(reversed(kept.values()))
 
 
-def _kind(one: Enrichment, indicator: Indicator) -> EnrichmentKind:
-    if one.value.casefold() == indicator.value.casefold():
+def _kind(value: str, type_: str, indicator: Indicator) -> EnrichmentKind:
+    """Say what a value is to the analyst: networks and reverse names are no indicators, nor is an AS number."""
+    asked = indicator.value.casefold()
+    if value.casefold() == asked or value.casefold() in asked.split("|"):
         return EnrichmentKind.ECHO
-    if one.relation == "detection-ratio":
-        return EnrichmentKind.DETECTION
-    if one.type in _INDICATOR_TYPES:
+    if type_ in _INDICATOR_TYPES and not value.endswith(_REVERSE_ZONES) and not _is_network(type_, value):
         return EnrichmentKind.INDICATOR
     return EnrichmentKind.CONTEXT
 
 
+def _is_network(type_: str, value: str) -> bool:
+    return type_.startswith("ip-") and "/" in value
+
+
+_REVERSE_ZONES = (".in-addr.arpa", ".ip6.arpa")
 _INDICATOR_TYPES = frozenset(
     {
-        "AS",
         "domain",
         "email",
         "filename",

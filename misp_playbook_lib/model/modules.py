@@ -1,7 +1,7 @@
 """The servers and modules that a run works with: who we are on MISP, what can be asked of misp-modules."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from misp_playbook_lib.model.results import LookupResult, LookupResults
 
@@ -37,26 +37,80 @@ class Module:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """How many API calls a key may make a minute and a day; 0: no limit."""
+
+    per_minute: int = 0
+    per_day: int = 0
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is anything to keep to."""
+        return bool(self.per_minute or self.per_day)
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleRow:
-    """What is particular about a module: its key in the vault, and answers that are of no use to an analyst."""
+    """What is particular about a module: step, key in the vault, answers of no use to an analyst, and its price.
+
+    `calls` are the API calls that an answered lookup of a type makes; a type that is not there makes one, and so does
+    a value that is not known: it is asked for first.
+    """
 
     name: str
     title: str
     step: str = "ER:3"
     secret: str = ""
     leave_out: frozenset[str] = frozenset()
+    calls: Mapping[str, int] = field(default_factory=dict)
+
+    def cost(self, type_: str) -> int:
+        """Return the API calls of a lookup."""
+        return self.calls.get(type_.removesuffix("|port"), 1)
+
+
+_VIRUSTOTAL_TEXTS = frozenset({"Other/text"})
+_SHODAN_TEXTS = frozenset({"Other/text", "Other/float", "Other/datetime"})
+
+
+def _virustotal_calls(hash_: int, host: int, ip: int, url: int) -> dict[str, int]:
+    """Price each type as counted in the requests of misp-modules 3.1.0 (expansion/virustotal*.py, vt-py 0.22.0)."""
+    return {
+        **dict.fromkeys(("md5", "sha1", "sha256"), hash_),
+        **dict.fromkeys(("hostname", "domain"), host),
+        **dict.fromkeys(("ip-src", "ip-dst"), ip),
+        "url": url,
+    }
 
 
 MODULE_TABLE = {
     row.name: row
     for row in (
-        ModuleRow("virustotal_public", "VirusTotal", "ER:2", "virustotal_apikey", frozenset({"Other/text"})),
-        ModuleRow("virustotal", "VirusTotal", "ER:2", "virustotal_apikey", frozenset({"Other/text"})),
         ModuleRow(
-            "shodan", "Shodan", "ER:3", "shodan_apikey", frozenset({"Other/text", "Other/float", "Other/datetime"})
+            name="virustotal_public",
+            title="VirusTotal",
+            step="ER:2",
+            secret="virustotal_apikey",  # noqa: S106 - a name in the vault
+            leave_out=_VIRUSTOTAL_TEXTS,
+            calls=_virustotal_calls(hash_=4, host=6, ip=2, url=1),
+        ),
+        ModuleRow(
+            name="virustotal",
+            title="VirusTotal (premium)",
+            step="ER:2",
+            secret="virustotal_apikey",  # noqa: S106 - a name in the vault
+            leave_out=_VIRUSTOTAL_TEXTS,
+            calls=_virustotal_calls(hash_=5, host=8, ip=3, url=4),
+        ),
+        ModuleRow(
+            name="shodan",
+            title="Shodan",
+            secret="shodan_apikey",  # noqa: S106 - a name in the vault
+            leave_out=_SHODAN_TEXTS,
         ),
     )
 }
+"""Any other expansion module of the server works by a default row: without a key, a limit or anything to leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +169,8 @@ def _availability(
         detail = "the module server cannot be reached; skipped"
     elif row.name not in found:
         detail = "not on the module server; skipped"
+    elif not accepts:
+        detail = "takes no attribute, so it is no expansion module; skipped"
     else:
         return ModuleAvailability(row, accepts, configured=True, usable=True, detail="found")
     return ModuleAvailability(row, accepts, configured=configured, usable=False, detail=detail)

@@ -110,6 +110,9 @@ class Sandbox:
             "thehive_key": thehive.KEY,
             "virustotal_apikey": "sandbox-virustotal-key",
             "shodan_apikey": "sandbox-shodan-key",
+            "virustotal_calls_per_minute": 0,
+            "virustotal_calls_per_day": 0,
+            "shodan_calls_per_minute": 0,
             "sandbox": True,
         }
         return "".join(f"{name} = {value!r}\n" for name, value in entries.items())

@@ -46,15 +46,20 @@ def test_the_demo_creates_the_list_and_reports_what_it_found(demo: Ran, sandbox:
 def test_the_demo_shows_each_answer_beside_the_entry_that_asked(demo: Ran) -> None:
     sections = demo.summary.split("### ")
     virustotal = next(section for section in sections if section.startswith("VirusTotal"))
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in virustotal.splitlines() if "|" in line]
-    answers = {(row[0], row[1]) for row in rows[2:]}
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in virustotal.splitlines() if "|" in line]
+    heads = [number for number, row in enumerate(lines) if row[0] == "Entry"]
+    answers = {(row[0], row[1]) for row in lines[heads[0] + 2 : heads[1]]}
     assert len(answers) == 15
     assert {value for entry, value in answers if entry == MD5} >= {MD5, "55/70"}
     assert len([1 for entry, _ in answers if entry == HOST]) == 7
     assert {value for entry, value in answers if entry == ADDRESS} == {"9009", ADDRESS, "hk-ed.metercdn.net"}
     shodan = next(section for section in sections if section.startswith("Shodan"))
     assert f"| {ADDRESS} | AS9009" in " ".join(shodan.split())
-    assert "new indicators: 10, detection ratios: 1." in virustotal
+    assert "new indicators: 9, called malicious: 1 of 1 with a detection ratio." in virustotal
+    outcomes = {row[0]: row[1:5] for row in lines[heads[1] + 2 :]}
+    assert outcomes[MD5] == ["md5", "answered", "55/70", "2"]
+    assert outcomes[HOST] == ["domain", "answered", "", "6"]
+    assert outcomes[ADDRESS] == ["ip-dst", "answered", "", "1"]
 
 
 def test_the_demo_posts_one_message_to_mattermost(demo: Ran, sandbox: Sandbox) -> None:
@@ -66,12 +71,15 @@ def test_the_demo_posts_one_message_to_mattermost(demo: Ran, sandbox: Sandbox) -
 
 def test_the_demo_again_finds_the_list_changes_nothing_and_says_so(demo: Ran, play: Play, sandbox: Sandbox) -> None:
     sandbox.misp.clear_requests()
+    asked = [request.path for request in sandbox.modules.requests if request.path == "/query"]
     again = play("-f", str(EXAMPLE))
     assert demo.exit_code == again.exit_code == 0
     assert writes(sandbox) == []
     assert "Nothing to do" in again.step("IN:4")["summary"]
     assert again.step("IN:5")["status"] == "skipped"
     assert "nothing was changed" in again.summary
+    assert [request.path for request in sandbox.modules.requests if request.path == "/query"] == asked
+    assert "nothing was added; enrich_all asks about all entries" in again.step("ER:2")["summary"]
     assert len(again.folders) == 2
 
 

@@ -1,0 +1,37 @@
+"""Shows an analyst how far the questions to modules are; a run that nobody watches shows nothing."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+
+class Counted(Protocol):
+    """Something that says how far it is."""
+
+    total: int
+    done: int
+    asking: str
+    seconds_left: float
+
+
+@contextmanager
+def shown_progress(*, quiet: bool) -> Iterator[Callable[[str, Counted], None]]:
+    """Show a bar for each title while the block runs: how many are done, what is asked, about how long it will take."""
+    bars: dict[str, tqdm] = {}
+
+    def show(title: str, counted: Counted) -> None:
+        if quiet or not counted.total:
+            return
+        bar = bars.get(title)
+        if bar is None:
+            bar = bars[title] = tqdm(total=counted.total, desc=title, bar_format="{desc}: {n}/{total} {bar} {postfix}")
+        bar.n = counted.done
+        bar.set_postfix_str(f"{counted.asking}, about {counted.seconds_left / 60:,.0f} min left")
+
+    try:
+        yield show
+    finally:
+        for bar in bars.values():
+            bar.close()

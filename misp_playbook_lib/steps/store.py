@@ -1,0 +1,88 @@
+"""The small files that runs on one machine share: SQLite, in the user's own folders, closed to others."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from misp_playbook_lib.errors import SettingsError
+
+FOLDER = "misp-playbook"
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+BUSY_SECONDS = 30.0
+"""How long to wait for another run that is writing; it takes milliseconds."""
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where state belongs that outlives a run (XDG Base Directory Specification)."""
+    return _folder(environ, "XDG_STATE_HOME", Path(".local/state"))
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where belongs what can be had again (XDG Base Directory Specification)."""
+    return _folder(environ, "XDG_CACHE_HOME", Path(".cache"))
+
+
+class Store:
+    """An SQLite file that several threads and processes may use at once.
+
+    Args:
+        path: the file, made if it is not there.
+        schema: SQL that makes the tables if they are not there.
+        version: of the tables; a file of another version is emptied.
+
+    Raises:
+        SettingsError: the file cannot be used.
+
+    """
+
+    def __init__(self, path: Path, schema: str, version: int) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            path.parent.chmod(FOLDER_MODE)
+            path.touch(mode=FILE_MODE)
+            path.chmod(FILE_MODE)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise self._unusable(error) from error
+        with self.transaction() as connection:
+            if connection.execute("PRAGMA user_version").fetchone() != (version,):
+                for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                    connection.execute(f'DROP TABLE "{table}"')
+                connection.execute(f"PRAGMA user_version = {version:d}")
+            for statement in schema.split(";"):
+                connection.execute(statement)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Read and write with nobody in between; an error undoes what was written.
+
+        Raises:
+            SettingsError: the file cannot be used.
+
+        """
+        try:
+            with self._lock, self._connection as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _unusable(self, error: Exception) -> SettingsError:
+        return SettingsError(f"The file {self.path} cannot be used ({error}): make it writable or delete it.")
+
+
+def _folder(environ: Mapping[str, str], variable: str, default: Path) -> Path:
+    named = Path(environ.get(variable, ""))
+    return (named if named.is_absolute() else Path.home() / default) / FOLDER

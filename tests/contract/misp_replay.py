@@ -215,13 +215,13 @@ class Replay:
             return body.encode()
 
     def invented(self, name: str) -> Any:
-        """Return a body of the kind that was too long to be recorded."""
+        """Return a body of the kind that was too long to be recorded: as large, of fewer and longer values."""
         if name == "rs_value_5000":
             values = [f"v{number}.example.test" for number in range(4999)]
             return {"returnFormat": "json", "value": [*values, "johnshopkin.net"]}
         if name == "rs_value_300k_over_max_allowed_packet":
-            return {"returnFormat": "json", "value": [f"value-{number:07}.example.test" for number in range(300_000)]}
-        entries = [f"entry-{number:07}.example.test" for number in range(500_000)]
+            return {"returnFormat": "json", "value": [f"{number:01000}" for number in range(9_000)]}
+        entries = [f"{number:01000}" for number in range(17_000)]
         return {"name": "rec toobig", "description": "d", "entries": entries}
 
     def ask(self, request: dict[str, Any], name: str) -> tuple[int, dict[str, str], Any]:

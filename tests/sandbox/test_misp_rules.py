@@ -154,6 +154,35 @@ def test_narrowing_loses_no_entry_that_matches(list_type: str, entries: list[str
     assert first is None or first in each
 
 
+@pytest.mark.parametrize(
+    ("entry", "value", "hit"),
+    [
+        ("1", "1.0", True),  # PHP takes "0" for empty and begins the host anew
+        ("1.0", "1.0", False),
+        ("10.0", "10.0.0.1", False),
+    ],
+)
+def test_a_host_ending_in_zero_is_read_as_php_reads_it(entry: str, value: str, hit: bool) -> None:
+    assert (matches("hostname", entry, value) is not None) == hit
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "hit"),
+    [
+        ("10.0.0.0/8", "10.1.2.0/0", True),  # a mask of 0 counts as none
+        ("10.0.0.0/8", "10.1.2.0/7", False),
+        ("10.0.0.0/08", "10.1.2.3", False),
+        ("10.1.2.3/24", "10.1.2.3", False),
+        ("0.0.0.0/0", "192.0.2.1", True),
+        ("2001:db8::1/32", "2001:db8:1::", True),
+        ("10.0.0.0/99999999999999999999", "10.0.0.0", False),
+    ],
+)
+def test_networks_are_looked_up_by_their_spelling(entry: str, value: str, hit: bool) -> None:
+    assert (matches("cidr", entry, value) is not None) == hit
+    assert (Entries("cidr", [entry]).first(value) is not None) == hit
+
+
 @given(st.text(max_size=20))
 def test_folding_twice_is_folding_once(text: str) -> None:
     assert fold(fold(text)) == fold(text)

@@ -1,6 +1,7 @@
 """The command `misp-playbook`."""
 
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -83,6 +84,32 @@ def run(
     click.echo(f"\n{result.outcome.value}: {result.message}")
     click.echo(f"Report: {result.folder / 'report.html'}")
     sys.exit(result.outcome.exit_code)
+
+
+@main.command()
+@click.argument("run_id")
+@click.option(
+    "--vault", type=click.Path(path_type=Path, dir_okay=False), help="Use this vault, and no service variable."
+)
+@click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
+def notify(run_id: str, vault: Path | None, archive: Path) -> None:
+    """Send what the archived run RUN_ID could not deliver, from the part that failed on.
+
+    Exits with 4 if anything failed again.
+    """
+    from misp_playbook_lib.model.results import DeliveryStatus  # noqa: PLC0415
+    from misp_playbook_lib.settings import load_settings, without_services  # noqa: PLC0415
+    from misp_playbook_lib.steps.deliver import deliver_later  # noqa: PLC0415
+
+    with _told_in_a_line():
+        settings = load_settings(vault, without_services(os.environ) if vault else None)
+        delivered = deliver_later(archive, run_id, settings)
+    for one in delivered:
+        click.echo(f"{one.service}: {one.status}. {one.detail}")
+    if not delivered:
+        click.echo(f"Run {run_id} has nothing left to deliver.")
+    if any(one.status is DeliveryStatus.FAILED for one in delivered):
+        sys.exit(4)
 
 
 @main.command()

@@ -9,11 +9,12 @@ from typing import Any, get_args, get_origin
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from misp_playbook_lib.errors import ParameterError
 from misp_playbook_lib.model.plan import WarninglistAction
+from misp_playbook_lib.model.selection import NO_LIST
 from misp_playbook_lib.model.since import since
 from misp_playbook_lib.model.warninglist import WarninglistCategory, WarninglistType
 from misp_playbook_lib.settings import Settings
@@ -187,15 +188,9 @@ class PlaybookParameters(BaseModel):
             raise ValueError("holds an empty text; MISP would read it as no filter at all")
         return list(dict.fromkeys(text.strip() for text in texts))
 
-    @model_validator(mode="after")
-    def _names_a_list(self) -> "PlaybookParameters":
-        if not self.warninglist_name and not self.warninglist_id:
-            raise ValueError("warninglist_name and warninglist_id are both empty: name the list to create or to extend")
-        return self
-
     @classmethod
     def collect(cls, values: Mapping[str, Any]) -> "PlaybookParameters":
-        """Read the parameters out of a notebook's variables.
+        """Read the parameters out of a notebook's variables; the list may be named later, in the form of IN:2.
 
         Raises:
             ParameterError: naming every problem at once, slips in a name included.
@@ -218,7 +213,7 @@ class PlaybookParameters(BaseModel):
         """Convert texts by the declared types alone: an all-digit hash and `no` stay what they are.
 
         Raises:
-            ParameterError: naming every problem at once.
+            ParameterError: naming every problem at once; no list is named, and nobody is there to name it later.
 
         """
         problems, given = [], {}
@@ -231,7 +226,19 @@ class PlaybookParameters(BaseModel):
                 given[name] = _converted(text, field)
             except ValueError as error:
                 problems.append(f"{name} {error}")
-        return cls._validated(given, problems)
+        parameters = cls._validated(given, problems)
+        if not parameters.warninglist_name and not parameters.warninglist_id:
+            raise ParameterError([NO_LIST])
+        return parameters
+
+    def edited(self, changes: Mapping[str, Any]) -> "PlaybookParameters":
+        """Return a checked copy with some values changed.
+
+        Raises:
+            ParameterError: naming every problem at once.
+
+        """
+        return self._validated({**self.model_dump(), **changes}, [])
 
     @classmethod
     def _validated(cls, given: Mapping[str, Any], problems: list[str]) -> "PlaybookParameters":

@@ -20,7 +20,8 @@ from misp_playbook_lib.errors import ParameterError, SettingsError
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive, html
 from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, without_services
-from misp_playbook_lib.state import STATE_FILE, Outcome, RunState, StepRecord
+from misp_playbook_lib.state import STATE_FILE, Outcome, RunState, StepRecord, StepStatus
+from misp_playbook_lib.steps.deliver import tell_of_crash
 
 RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 KERNEL_LOG = "kernel.log"
@@ -90,6 +91,8 @@ def run_playbook(
     state = RunState.load(folder.path) or RunState(folder.run_id, crash=crash or "the playbook did not start")
     if crash and not state.crash and state.outcome is not Outcome.FAILED:
         state.crash = crash
+    if "warninglist" in state.facts and not state.finished:
+        _tell_of_crash(parameters, state, environment)
     return _archive(folder, notebook, parameters, state, started, environment)
 
 
@@ -189,6 +192,17 @@ def _kernel_manager(environment: Mapping[str, str], log: Path, sockets: Path) ->
         start_kernel = _async_start_kernel
 
     return OwnKernelManager
+
+
+def _tell_of_crash(parameters: PlaybookParameters, state: RunState, environment: Mapping[str, str]) -> None:
+    """Tell the configured services that the list was written and the run broke off."""
+    try:
+        settings = load_settings(environ=environment)
+    except SettingsError as error:
+        title = "Tell the configured services"
+        state.steps["EN:2"] = StepRecord("EN:2", title, StepStatus.INCOMPLETE, problems=[str(error)])
+        return
+    tell_of_crash(parameters, settings, state)
 
 
 def _archive(

@@ -141,7 +141,8 @@ def proxies(url: str) -> dict[str, str]:
 def no_answer(error: requests.RequestException, service: str, operation: str) -> ServiceUnavailable:
     """Say in one line why no answer came."""
     if isinstance(error, requests.exceptions.SSLError):
-        reason = "its certificate could not be verified; name your CA bundle in the vault (misp_verifycert)"
+        bundle = "misp_verifycert in the vault, for MISP, or REQUESTS_CA_BUNDLE"
+        reason = f"its certificate could not be verified; name your CA bundle in {bundle}"
     elif isinstance(error, requests.exceptions.ConnectTimeout):
         reason = f"no connection within {CONNECT_TIMEOUT:.0f} seconds; check the address and the network"
     elif isinstance(error, requests.exceptions.Timeout):

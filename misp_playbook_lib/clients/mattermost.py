@@ -1,13 +1,14 @@
 """Posts to a Mattermost incoming webhook."""
 
-from misp_playbook_lib.clients.http import HttpClient
+from misp_playbook_lib.clients.hooks import Hook
 
 SERVICE = "Mattermost"
 MAX_MESSAGE = 16_383
 """Characters: Mattermost's server splits a longer message wherever it falls (model.PostMessageMaxRunesV2)."""
 
-MAX_PROPS = 760_000
-"""Characters of props, the card among them; more is refused with 400."""
+MAX_CARD = 250_000
+"""Bytes of a card as JSON: the server refuses a body over 300,000 (ServiceSettings.MaximumPayloadSizeBytes, 9.7.2 and
+later), and props over 800,000 characters less some room (model.PostPropsMaxUserRunes)."""
 
 
 class MattermostClient:
@@ -20,9 +21,8 @@ class MattermostClient:
     """
 
     def __init__(self, hook: str, user: str) -> None:
-        self._hook = hook
         self._user = user
-        self._http = HttpClient(SERVICE)
+        self._hook = Hook(SERVICE, hook)
 
     def post(self, text: str, card: str = "") -> None:
         """Post a message, with a card beside it if there is one.
@@ -31,7 +31,5 @@ class MattermostClient:
             ServiceError: it was not accepted.
 
         """
-        message: dict[str, object] = {"username": self._user, "text": text}
-        if card:
-            message["props"] = {"card": card}
-        self._http.request("POST", self._hook, "post a message", json=message)
+        props = {"props": {"card": card}} if card else {}
+        self._hook.post({"username": self._user, "text": text, **props})

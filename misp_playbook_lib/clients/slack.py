@@ -1,22 +1,28 @@
 """Posts to a Slack incoming webhook."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from misp_playbook_lib.clients.http import HttpClient
+from misp_playbook_lib.clients.hooks import Hook
 
 SERVICE = "Slack"
-MAX_SECTION = 3_000
-"""Characters in a section's text (api.slack.com, reference, blocks, section)."""
+MAX_TEXT = 40_000
+"""Characters of a message's text (docs.slack.dev, chat.postMessage)."""
 
 MAX_HEADER = 150
-"""Characters in a header (api.slack.com, reference, blocks, header)."""
+"""Characters in a header (docs.slack.dev, Block Kit, header)."""
+
+MAX_FIELDS = 10
+"""Fields in a section (docs.slack.dev, Block Kit, section)."""
+
+MAX_FIELD = 2_000
+"""Characters in a field of a section (docs.slack.dev, Block Kit, section)."""
 
 MAX_BLOCKS = 50
-"""Blocks in a message (api.slack.com, reference, blocks)."""
+"""Blocks in a message (docs.slack.dev, Block Kit)."""
 
 MAX_ALL_BLOCKS = 13_200
-"""Characters over all blocks of a message, above which Slack answers msg_blocks_too_long."""
+"""Characters over all blocks of a message, above which Slack answers msg_blocks_too_long (slackapi/bolt-js 2509)."""
 
 
 class SlackClient:
@@ -28,14 +34,13 @@ class SlackClient:
     """
 
     def __init__(self, hook: str) -> None:
-        self._hook = hook
-        self._http = HttpClient(SERVICE)
+        self._hook = Hook(SERVICE, hook)
 
-    def post(self, text: str, blocks: Sequence[dict[str, Any]]) -> None:
+    def post(self, message: Mapping[str, Any]) -> None:
         """Post blocks, with a text for where they cannot be shown.
 
         Raises:
             ServiceError: it was not accepted.
 
         """
-        self._http.request("POST", self._hook, "post a message", json={"text": text, "blocks": list(blocks)})
+        self._hook.post(message)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from misp_playbook_lib.clients.http import HttpClient
+from misp_playbook_lib.clients.hooks import once
+from misp_playbook_lib.clients.http import READ_TIMEOUT, HttpClient
 from misp_playbook_lib.errors import RequestRejected, UnexpectedResponse
 
 SERVICE = "TheHive"
@@ -12,7 +13,17 @@ MAX_SOURCE = 64
 MAX_SOURCE_REF = 128
 MAX_TITLE = 512
 MAX_SUMMARY = 1_048_576
+MAX_LINK = 512
 """Characters that POST /api/v1/alert takes in each field (docs.strangebee.com, TheHive API, create alert)."""
+
+MAX_TAG = 128
+"""Characters of a tag (github.com/LetMeR00t/TA-thehive-cortex pull 119)."""
+
+MAX_OBSERVABLE = 4_096
+"""Characters of an observable's data (github.com/TheHive-Project/TheHive4py issue 329)."""
+
+MAX_BODY = 9_000_000
+"""Bytes of a request: TheHive's configuration allows ten million (play.http.parser.maxMemoryBuffer)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +40,13 @@ class TheHiveClient:
     Args:
         url: where it is.
         key: the API key of a user with manageAlert/create.
+        timeout: seconds to wait for an answer.
 
     """
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, timeout: float = READ_TIMEOUT) -> None:
         self.url = url
-        self._http = HttpClient(SERVICE, headers={"Authorization": f"Bearer {key}"})
+        self._http = HttpClient(SERVICE, headers={"Authorization": f"Bearer {key}"}, timeout=timeout)
 
     def add_alert(self, alert: dict[str, Any]) -> Alert:
         """Add an alert, or find the one with the same type, source and sourceRef, which TheHive keeps unique.
@@ -44,7 +56,7 @@ class TheHiveClient:
 
         """
         try:
-            answer = self._http.json("POST", f"{self.url}/api/v1/alert", "add an alert", json=alert)
+            answer = once(lambda: self._http.json("POST", f"{self.url}/api/v1/alert", "add an alert", json=alert))
         except RequestRejected as error:
             if existing := self._find(alert) if "already exist" in str(error) else "":
                 return Alert(existing, existed=True)
@@ -54,7 +66,8 @@ class TheHiveClient:
     def _find(self, alert: dict[str, Any]) -> str:
         conditions = [{"_field": field, "_value": alert[field]} for field in ("type", "source", "sourceRef")]
         query = [{"_name": "listAlert"}, {"_name": "filter", "_and": [{"_eq": one} for one in conditions]}]
-        answer = self._http.json("POST", f"{self.url}/api/v1/query", "find an alert", json={"query": query})
+        url = f"{self.url}/api/v1/query"
+        answer = once(lambda: self._http.json("POST", url, "find an alert", json={"query": query}))
         return _id(answer[0]) if isinstance(answer, list) and answer else ""
 
 

@@ -6,9 +6,15 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from prettytable import PrettyTable, TableStyle
+from prettytable import PrettyTable
 
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~])")
+from misp_playbook_lib.model.indicators import defang
+
+SHARED_CELL = 256
+"""Characters of a text in what leaves the house; a longer one is cut and says how long it is."""
+
+_WORDS = re.compile(r"(?![0-9]+\.)[^\W_](?:[^\W_]|[ ,()%+=…→'-]|[.;:](?= |$))*")
+_BACKTICKS = re.compile(r"`+")
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -41,10 +47,24 @@ def as_text(one: Table) -> str:
 
 
 def as_markdown(one: Table) -> str:
-    """Render as a Markdown table whose cells hold no markup."""
-    pretty = _pretty(one, markdown_text)
-    pretty.set_style(TableStyle.MARKDOWN)
-    return "\n\n".join([pretty.get_string(), *_note(one)])
+    """Render as a Markdown table for others to read: indicators defanged, no cell with markup."""
+    return "\n\n".join(["\n".join([markdown_head(one), *markdown_rows(one)]), *_note(one)])
+
+
+def markdown_head(one: Table) -> str:
+    """Return the two lines that a Markdown table begins with."""
+    return "\n".join([_markdown_row(one.columns), _markdown_row(["---"] * len(one.columns))])
+
+
+def markdown_rows(one: Table) -> tuple[str, ...]:
+    """Return a line a row, each cell as code."""
+    return tuple(_markdown_row([markdown_code(shareable(cell)) for cell in row]) for row in one.rows)
+
+
+def text_lines(one: Table, longest: int) -> tuple[str, tuple[str, ...]]:
+    """Return the head and the rows of a table of fixed-width text for others to read, cells of `longest` at most."""
+    lines = _pretty(one, lambda cell: shareable(cell, longest)).get_string().split("\n")
+    return "\n".join(lines[:3]), tuple(lines[3:-1])
 
 
 def as_html(one: Table) -> str:
@@ -70,9 +90,42 @@ def html_link(url: str, text: str) -> str:
     return f'<a href="{html_text(url)}" rel="noopener noreferrer">{html_text(text)}</a>'
 
 
-def markdown_text(text: str) -> str:
-    """Escape a text so that no Markdown renderer sees markup, a mention or a link in it."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(visible(text).split()))
+def markdown_line(text: str) -> str:
+    """Write a sentence in Markdown: as it is where it holds plain words alone, else as code."""
+    text = shareable(text, 4 * SHARED_CELL)
+    return text if _WORDS.fullmatch(text) else markdown_code(text)
+
+
+def markdown_code(text: str) -> str:
+    """Write a text as a code span: the one place where neither markup nor a mention, link, tag or emoji is looked for.
+
+    The fence is longer than any run of backticks inside (CommonMark 6.1); a pipe would end the cell of a table, even
+    in a code span (GFM 4.10).
+    """
+    if not text:
+        return ""
+    fence = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(text)), default=0))
+    pad = " " if text[0] == "`" or text[-1] == "`" else ""
+    return f"{fence}{pad}{text}{pad}{fence}".replace("|", r"\|")
+
+
+def shareable(text: str, longest: int = SHARED_CELL) -> str:
+    """Write a text for others to read: on one line, nothing invisible, bounded, indicators defanged."""
+    return defang(one_line(text, longest))
+
+
+def one_line(text: str, longest: int = SHARED_CELL) -> str:
+    """Write a text on one line, nothing invisible, bounded."""
+    return cut(" ".join(visible(text[: 2 * longest]).split()), longest, len(text))
+
+
+def cut(text: str, longest: int, length: int = 0) -> str:
+    """Cut a text to `longest` characters, saying how long it is (or was: `length`)."""
+    length = max(length, len(text))
+    if length <= longest and len(text) <= longest:
+        return text
+    note = f"… ({length:,} characters)"
+    return text[: max(longest - len(note), 0)] + note
 
 
 def visible(text: str) -> str:
@@ -86,6 +139,10 @@ def _shown(character: str) -> str:
     if character in "\n\r\t":
         return " "
     return f"<U+{ord(character):04X}>" if unicodedata.category(character) in _INVISIBLE else character
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _pretty(one: Table, cell: Callable[[str], str]) -> PrettyTable:

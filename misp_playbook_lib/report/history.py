@@ -1,0 +1,121 @@
+"""What earlier runs left in the archive: found again by ID, or as the previous run of a list."""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from misp_playbook_lib.errors import ParameterError
+from misp_playbook_lib.model.results import AttributeMatch
+from misp_playbook_lib.report.archive import MANIFEST
+
+MATCHES = "matches.csv"
+_COLUMNS = (
+    "attribute_uuid",
+    "entry",
+    "part",
+    "value",
+    "type",
+    "category",
+    "to_ids",
+    "comment",
+    "timestamp",
+    "event_id",
+    "event_uuid",
+    "event_info",
+    "event_date",
+    "organisation",
+    "published",
+    "tags",
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousRun:
+    """What a list's previous run found (UUIDs of attributes), whether it had problems, and how its deliveries ended."""
+
+    run_id: str
+    attributes: frozenset[str]
+    problems: bool
+    deliveries: Mapping[str, str]
+
+
+def write_matches(folder: Path, matches: Iterable[AttributeMatch]) -> None:
+    """Write every match of a run as CSV into its folder.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection).
+    """
+    with (folder / MATCHES).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for match in matches:
+            attribute, event = match.attribute, match.attribute.event
+            row = (
+                attribute.uuid,
+                match.entry,
+                match.part,
+                attribute.value,
+                attribute.type,
+                attribute.category,
+                attribute.to_ids,
+                attribute.comment,
+                attribute.timestamp.isoformat(),
+                event.id,
+                event.uuid,
+                event.info,
+                event.date,
+                event.organisation,
+                event.published,
+                ", ".join(event.tags),
+            )
+            writer.writerow([f"'{cell}" if str(cell).startswith(_FORMULA) else cell for cell in row])
+
+
+def previous_run(archive: Path, server: str, list_id: int) -> PreviousRun | None:
+    """Return the latest archived run over a list that searched MISP; a dry run is none."""
+    for manifest_file in sorted(archive.glob(f"*/*/{MANIFEST}"), key=lambda path: path.parent.name, reverse=True):
+        matches = manifest_file.parent / MATCHES
+        if not matches.is_file():
+            continue
+        manifest = read_manifest(manifest_file.parent)
+        facts = manifest["facts"]
+        same = (facts.get("server", {}).get("url"), facts.get("warninglist", {}).get("id")) == (server, list_id)
+        if same and not manifest["parameters"].get("dry_run"):
+            with matches.open(encoding="utf-8", newline="") as file:
+                attributes = frozenset(row["attribute_uuid"] for row in csv.DictReader(file))
+            deliveries = {service: one["status"] for service, one in facts.get("deliveries", {}).items()}
+            return PreviousRun(manifest["run_id"], attributes, bool(manifest["problems"]), deliveries)
+    return None
+
+
+def find_run(archive: Path, run_id: str) -> Path:
+    """Return the folder of an archived run.
+
+    Raises:
+        ParameterError: there is none of that ID.
+
+    """
+    if Path(run_id).name == run_id:
+        for day in archive.glob("*/"):
+            if (day / run_id / MANIFEST).is_file():
+                return day / run_id
+    raise ParameterError([f"There is no run {run_id} in {archive}"])
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return a run's run.json."""
+    loaded: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return loaded
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a run's run.json whole or not at all, readable by its owner alone."""
+    temporary = folder / f".{MANIFEST}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
+    temporary.replace(folder / MANIFEST)

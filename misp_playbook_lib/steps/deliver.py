@@ -1,0 +1,186 @@
+"""What a run tells to whom: which services are wanted, whether there is news, what arrived, what is sent later."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from misp_playbook_lib.errors import SettingsError
+from misp_playbook_lib.model.results import ApplyOutcome, Delivery, DeliveryStatus
+from misp_playbook_lib.parameters import NOTIFY_ON_CHANGE, PlaybookParameters
+from misp_playbook_lib.report import history
+from misp_playbook_lib.report.summary import Summary, broken_off
+from misp_playbook_lib.settings import Settings
+from misp_playbook_lib.state import RunState, StepRecord
+from misp_playbook_lib.steps.notify import Message, Notifier, send_all
+from misp_playbook_lib.steps.notify_mattermost import MattermostNotifier
+from misp_playbook_lib.steps.notify_slack import SlackNotifier
+from misp_playbook_lib.steps.notify_thehive import TheHiveNotifier
+
+STEPS: Mapping[str, tuple[str, str]] = {
+    "Mattermost": ("EN:2 Mattermost", "Send a summary to Mattermost"),
+    "Slack": ("EN:2 Slack", "Send a summary to Slack"),
+    "TheHive": ("EN:3 TheHive", "Send an alert to TheHive"),
+}
+"""Each service's step: code and heading."""
+
+_NOTIFIERS: Mapping[str, Callable[[PlaybookParameters, Settings], Notifier]] = {
+    "Mattermost": MattermostNotifier,
+    "Slack": SlackNotifier,
+    "TheHive": TheHiveNotifier,
+}
+
+
+class Deliveries:
+    """The deliveries of one run; it remembers what arrived, so that nothing is posted twice in a run.
+
+    Args:
+        parameters: what the run takes.
+        settings: what the services are reached with.
+        state: the run's state; deliveries are noted in its facts, messages kept in its folder.
+
+    """
+
+    def __init__(self, parameters: PlaybookParameters, settings: Settings, state: RunState) -> None:
+        self._parameters = parameters
+        self._settings = settings
+        self._state = state
+        self._sent: dict[str, Delivery] = {}
+        self._tried: dict[str, tuple[tuple[Message, ...], int]] = {}
+
+    def use(self, parameters: PlaybookParameters) -> None:
+        """Work by other parameters from here on."""
+        self._parameters = parameters
+
+    def preview(self, service: str, summary: Summary) -> tuple[str, tuple[Message, ...]]:
+        """Return why a service would not be told, empty if it would, and what it would be told."""
+        notifier = _NOTIFIERS[service](self._parameters, self._settings)
+        reason = self._not_told(notifier, summary)
+        if not reason and notifier.missing:
+            reason = f"Not configured: {notifier.missing} is not in the vault."
+        return reason, notifier.render(summary) if notifier.wanted else ()
+
+    def deliver(self, service: str, summary: Summary, *, again: bool = False) -> Delivery:
+        """Tell one service; once in a run unless `again`. What went wrong is in the result and the step's record."""
+        with self._state.step(*STEPS[service]) as step:
+            notifier = _NOTIFIERS[service](self._parameters, self._settings)
+            if not again and (earlier := self._sent.get(service)):
+                return replace(earlier, detail=f"Already delivered in this run. {earlier.detail}")
+            delivery = self._delivery(notifier, summary, again=again)
+            self._note(step, delivery)
+            return delivery
+
+    def _delivery(self, notifier: Notifier, summary: Summary, *, again: bool) -> Delivery:
+        service = notifier.service
+        if reason := self._not_told(notifier, summary):
+            return Delivery(service, DeliveryStatus.SKIPPED, reason)
+        messages = notifier.render(summary)
+        files = tuple(message.name for message in messages)
+        if self._state.folder:
+            for message in messages:
+                message.write(self._state.folder)
+        if self._parameters.dry_run:
+            kept = f", rendered as {', '.join(files)}" if self._state.folder else ""
+            return Delivery(service, DeliveryStatus.SKIPPED, f"Dry run: nothing is sent{kept}.", files=files)
+        if notifier.missing:
+            detail = f"Not configured: {notifier.missing} is not in the vault."
+            return Delivery(service, DeliveryStatus.FAILED, detail, files=files)
+        tried, arrived = self._tried.get(service, ((), 0))
+        delivery = send_all(notifier, messages, arrived if tried == messages and not again else 0)
+        self._tried[service] = (messages, delivery.parts)
+        return delivery
+
+    def _not_told(self, notifier: Notifier, summary: Summary) -> str:
+        """Say why a service is not told, if it is not."""
+        if not notifier.wanted:
+            return "Not wanted."
+        if notifier.chat and self._parameters.tlp == "red":
+            return "TLP:RED is not for a chat: nothing is sent."
+        if self._parameters.notify_when == NOTIFY_ON_CHANGE and not self._is_news(notifier.service, summary):
+            return "Nothing changed since the list's previous run (notify_when is on_change)."
+        return ""
+
+    def _is_news(self, service: str, summary: Summary) -> bool:
+        """Tell whether a service must hear of this run.
+
+        The list changed, an attribute is hit that the list's previous run did not know, something failed where
+        nothing did, or the previous run's message did not arrive.
+        """
+        applied, matches = summary.applied, summary.matches
+        if (
+            applied is None
+            or matches is None
+            or (applied.outcome is not ApplyOutcome.UNCHANGED and applied.plan.changes)
+        ):
+            return True
+        before = self._previous(applied.warninglist.id if applied.warninglist else 0)
+        found = {match.attribute.uuid for match in matches.matches}
+        if before is None:
+            return bool(found or summary.failures)
+        failed = before.deliveries.get(service) == DeliveryStatus.FAILED
+        return failed or not found <= before.attributes or bool(summary.failures and not before.problems)
+
+    def _previous(self, list_id: int) -> history.PreviousRun | None:
+        server = str(self._state.facts.get("server", {}).get("url", ""))
+        folder = self._state.folder
+        return history.previous_run(folder.parent.parent, server, list_id) if folder else None
+
+    def _note(self, step: StepRecord, delivery: Delivery) -> None:
+        if delivery.status is DeliveryStatus.SENT:
+            self._sent[delivery.service] = delivery
+        elif delivery.status is DeliveryStatus.FAILED:
+            step.incomplete(delivery.detail)
+        else:
+            step.skip(delivery.detail)
+        step.summary = delivery.detail
+        self._state.facts.setdefault("deliveries", {})[delivery.service] = asdict(delivery)
+
+
+def tell_of_crash(parameters: PlaybookParameters, settings: Settings, state: RunState) -> None:
+    """Tell the services that a run wrote the list and then broke off, where they were not told of the run itself."""
+    told = state.facts.get("deliveries", {})
+    error = state.error
+    summary = broken_off(
+        tlp=parameters.tlp,
+        run_id=state.run_id,
+        facts=state.facts,
+        failures=state.problems,
+        crash=state.crash or error,
+    )
+    deliveries = Deliveries(parameters, settings, state)
+    for service in STEPS:
+        if service not in told:
+            deliveries.deliver(service, summary)
+    state.error = error  # a step that ends well would have cleared it
+
+
+def deliver_later(archive_folder: Path, run_id: str, settings: Settings) -> tuple[Delivery, ...]:
+    """Send what an archived run could not, from the messages it kept, and note it in its run.json.
+
+    Raises:
+        ParameterError: there is no such run.
+        SettingsError: the run was a sandbox's and the vault is not, or the other way round.
+
+    """
+    folder = history.find_run(archive_folder, run_id)
+    manifest = history.read_manifest(folder)
+    if bool(manifest.get("sandbox")) != settings.sandbox:
+        raise SettingsError(f"Run {run_id} and the vault do not fit: one is a sandbox's, the other is not.")
+    parameters = PlaybookParameters.model_validate(manifest["parameters"])
+    noted: dict[str, Any] = manifest["facts"].get("deliveries", {})
+    delivered = []
+    for service, before in noted.items():
+        if before["status"] == DeliveryStatus.FAILED:
+            notifier = _NOTIFIERS[service](parameters, settings)
+            delivered.append(_later(notifier, folder, before))
+            noted[service] = asdict(delivered[-1])
+            history.write_manifest(folder, manifest)
+    return tuple(delivered)
+
+
+def _later(notifier: Notifier, folder: Path, before: Mapping[str, Any]) -> Delivery:
+    files = tuple(before["files"])
+    if notifier.missing:
+        detail = f"Not configured: {notifier.missing} is not in the vault."
+        return Delivery(notifier.service, DeliveryStatus.FAILED, detail, before["parts"], files=files)
+    return send_all(notifier, [Message.read(folder, name) for name in files], before["parts"])

@@ -27,7 +27,54 @@ EVENT = (
 )
 """An event beside its attribute."""
 
-_EVENT_COMMA = "(CASE WHEN own.json IS NULL OR inherited.json IS NULL THEN '' ELSE ',' END)"
+_EVENT_TAGS = """coalesce((SELECT group_concat('{"local":false,"id":"' || g.id || '","name":' || json_quote(g.name)
+ || ',"colour":"' || g.colour || '","numerical_value":null}', ',')
+ FROM event_tags t JOIN tags g ON g.id = t.tag_id WHERE t.event_id = e.id), '')"""
+
+CONTEXT = (
+    """'{"id":"' || e.id || '","orgc_id":"' || e.org_id || '","org_id":"' || e.org_id || '","date":"' || e.date"""
+    """ || '","threat_level_id":"' || e.threat_level_id || '","info":' || json_quote(e.info) || ',"published":'"""
+    f""" || {flag("e.published")} || ',"uuid":"' || e.uuid || '","analysis":"' || e.analysis || '","timestamp":"'"""
+    """ || e.timestamp || '","distribution":"' || e.distribution || '","publish_timestamp":"' || e.publish_timestamp"""
+    f""" || '","sharing_group_id":"0","extends_uuid":"","Tag":[' || {_EVENT_TAGS} || '],"Orgc":{{"id":"' || o.id"""
+    """ || '","name":' || json_quote(o.name) || ',"uuid":"' || o.uuid || '","local":true}}'"""
+)
+"""An event beside its attribute with includeContext."""
+
+_TAG = """'{"id":"' || g.id || '","name":' || json_quote(g.name) || ',"colour":"' || g.colour || '",' """
+
+_OWN = f'group_concat({_TAG} || \'"numerical_value":null,"is_galaxy":false,"local":false}}\', \',\')'
+_INHERITED = f"group_concat({_TAG} || '\"numerical_value\":null,\"inherited\":1}}', ',')"
+
+
+def page(columns: str, where: str, order: str, event: str, inherit: str) -> str:
+    """Return the query for a page of a search; its last two parameters are limit and offset.
+
+    Args:
+        columns: what is selected of attribute `a`, event `e` and the tags.
+        where: conditions on `a`.
+        order: the order of the rows.
+        event: EVENT or CONTEXT.
+        inherit: 1 where the event's tags count among the attribute's, else 0.
+
+    """
+    return f"""
+WITH page AS MATERIALIZED (SELECT a.id FROM attributes a WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?),
+ seen AS MATERIALIZED (
+  SELECT e.id, e.uuid, {event} AS json FROM events e JOIN organisations o ON o.id = e.org_id
+  WHERE e.id IN (SELECT event_id FROM attributes WHERE id IN page)),
+ own AS MATERIALIZED (
+  SELECT t.attribute_id AS id, {_OWN} AS json FROM attribute_tags t JOIN tags g ON g.id = t.tag_id
+  WHERE t.attribute_id IN page GROUP BY 1),
+ inherited AS MATERIALIZED (
+  SELECT t.event_id AS id, {_INHERITED} AS json FROM event_tags t JOIN tags g ON g.id = t.tag_id
+  WHERE {inherit} AND t.event_id IN (SELECT id FROM seen) GROUP BY 1)
+SELECT {columns} FROM page CROSS JOIN attributes a ON a.id = page.id JOIN seen e ON e.id = a.event_id
+ LEFT JOIN own ON own.id = a.id LEFT JOIN inherited ON inherited.id = a.event_id
+"""
+
+
+_COMMA = "(CASE WHEN own.json IS NULL OR inherited.json IS NULL THEN '' ELSE ',' END)"
 _TAGS = f"coalesce(own.json, '') || {_COMMA} || coalesce(inherited.json, '')"
 
 

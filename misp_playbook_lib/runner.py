@@ -1,10 +1,12 @@
 """Runs a playbook without hands: papermill, then the report, the archive and the exit code."""
 
+import json
 import logging
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,6 +24,7 @@ from misp_playbook_lib.report import archive, html
 from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, without_services
 from misp_playbook_lib.state import STATE_FILE, Outcome, RunState, StepRecord, StepStatus
 from misp_playbook_lib.steps.deliver import tell_of_crash
+from misp_playbook_lib.watch import Watch
 
 RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 KERNEL_LOG = "kernel.log"
@@ -65,6 +68,9 @@ def run_playbook(
     archive_folder: Path = archive.DEFAULT_ARCHIVE,
     vault: Path | None = None,
     hermetic: bool = False,
+    environ: Mapping[str, str] = os.environ,
+    folder: archive.RunFolder | None = None,
+    watch: Watch | None = None,
     progress: Callable[[StepRecord], None] = lambda _: None,
 ) -> RunResult:
     """Check the parameters, run the notebook, and archive whatever came of it.
@@ -75,6 +81,9 @@ def run_playbook(
         archive_folder: where the run's folder goes.
         vault: the vault file; None: what the environment or the default places say.
         hermetic: whether to take every service variable out of the run's environment.
+        environ: the run's environment.
+        folder: the run's folder in the archive if it is open already.
+        watch: ends the run when it takes too long or is wanted no more.
         progress: called with each step as it ends.
 
     Raises:
@@ -84,20 +93,50 @@ def run_playbook(
     """
     parameters = PlaybookParameters.from_text(texts)
     given = parameters.model_dump(include=set(texts))
-    folder = archive.RunFolder(archive_folder)
+    folder = folder or archive.RunFolder(archive_folder)
     started = datetime.now(UTC)
-    environment = _environment(folder.path, vault, hermetic=hermetic)
-    crash = _execute(notebook, folder, given, environment, progress)
+    watch = watch or Watch()
+    environment = _environment(folder.path, vault, environ, hermetic=hermetic)
+    crash = _execute(notebook, folder, given, environment, watch, progress)
     state = RunState.load(folder.path) or RunState(folder.run_id, crash=crash or "the playbook did not start")
     if crash and not state.crash and state.outcome is not Outcome.FAILED:
         state.crash = crash
+    if watch.reason and state.crash:
+        state.crash = f"the run was ended: {watch.reason} ({state.crash})"
     if "warninglist" in state.facts and not state.finished:
         _tell_of_crash(parameters, state, environment)
     return _archive(folder, notebook, parameters, state, started, environment)
 
 
-def _environment(folder: Path, vault: Path | None, *, hermetic: bool) -> dict[str, str]:
-    environment = without_services(os.environ) if hermetic else dict(os.environ)
+def archive_dead(
+    folder: archive.RunFolder,
+    notebook: Path,
+    texts: Mapping[str, str | list[str]],
+    *,
+    vault: Path | None = None,
+    hermetic: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> RunResult:
+    """Archive what a run left behind whose process died; see `run_playbook` for the arguments."""
+    state = RunState.load(folder.path) or RunState(folder.run_id)
+    state.crash = "the process that ran it died"
+    _drop_half_a_notebook(folder.path / archive.NOTEBOOK)
+    started = datetime.fromisoformat(state.started) if state.started else datetime.now(UTC)
+    environment = _environment(folder.path, vault, environ, hermetic=hermetic)
+    return _archive(folder, notebook, PlaybookParameters.from_text(texts), state, started, environment)
+
+
+def _drop_half_a_notebook(path: Path) -> None:
+    """Remove a notebook whose writer died over it."""
+    with suppress(FileNotFoundError):
+        try:
+            json.loads(path.read_bytes())
+        except ValueError:
+            path.unlink()
+
+
+def _environment(folder: Path, vault: Path | None, environ: Mapping[str, str], *, hermetic: bool) -> dict[str, str]:
+    environment = without_services(environ) if hermetic else dict(environ)
     environment[RUN_DIR_VARIABLE] = str(folder)
     environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     named = vault or find_vault(environment)
@@ -111,6 +150,7 @@ def _execute(
     folder: archive.RunFolder,
     given: Mapping[str, Any],
     environment: Mapping[str, str],
+    watch: Watch,
     progress: Callable[[StepRecord], None],
 ) -> str:
     """Run the notebook and return what broke it, in a line, empty if nothing did."""
@@ -119,7 +159,7 @@ def _execute(
     log.touch()
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     try:
-        with tempfile.TemporaryDirectory(prefix="misp-playbook-") as sockets:
+        with tempfile.TemporaryDirectory(prefix="misp-playbook-") as sockets, watch:
             papermill.execute_notebook(
                 str(notebook),
                 str(folder.path / archive.NOTEBOOK),
@@ -127,7 +167,7 @@ def _execute(
                 kernel_name="python3",
                 progress_bar=False,
                 cwd=str(Path.cwd()),
-                kernel_manager_class=_kernel_manager(environment, log, Path(sockets)),
+                kernel_manager_class=_kernel_manager(environment, log, Path(sockets), watch),
                 on_cell_executed=reporter.cell_executed,
             )
     except PapermillExecutionError as error:
@@ -160,7 +200,7 @@ class _Progress:
                 self._tell(step)
 
 
-def _kernel_manager(environment: Mapping[str, str], log: Path, sockets: Path) -> type[AsyncKernelManager]:
+def _kernel_manager(environment: Mapping[str, str], log: Path, sockets: Path, watch: Watch) -> type[AsyncKernelManager]:
     """Make a manager that starts the kernel on this interpreter, whatever kernelspecs the user has."""
 
     class OwnKernelManager(AsyncKernelManager):
@@ -188,6 +228,7 @@ def _kernel_manager(environment: Mapping[str, str], log: Path, sockets: Path) ->
                 await super()._async_start_kernel(
                     **{**kwargs, "env": dict(environment), "stdout": output, "stderr": output}
                 )
+            watch.started(getattr(self.provisioner, "pid", 0))
 
         start_kernel = _async_start_kernel
 

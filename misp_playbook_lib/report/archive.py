@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,20 @@ class RunFolder:
             private_folder(self.path)
         except OSError as error:
             raise SettingsError(f"The archive {archive} cannot be written: {error.strerror}.") from None
+
+    @classmethod
+    def taken_over(cls, archive: Path, run_id: str) -> "RunFolder | None":
+        """Take the folder that a run left whose process died, None if there is none.
+
+        It is moved away first: what may still live of that run can save no step there any more, and stops.
+        """
+        folder = cls.__new__(cls)
+        folder.run_id = run_id
+        folder._final = archive.absolute() / f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}" / run_id  # noqa: SLF001 - it is our own
+        folder.path = archive.absolute() / INCOMPLETE / f"{run_id}.dead"
+        with suppress(FileNotFoundError):
+            folder.path.with_suffix("").rename(folder.path)
+        return folder if folder.path.is_dir() else None
 
     def write(self, name: str, text: str) -> None:
         """Write a text file, readable by its owner alone."""

@@ -86,7 +86,7 @@ class QuotaLedger:
             if not within_the_day:
                 return UsedUp(_day_has_room(debits, min(costs), self.quota, now))
             refused = connection.execute("SELECT until FROM refusals WHERE key = ?", (self._key,)).fetchone()
-            earliest = max(now, *(refused or ()))
+            earliest = max([now, *(refused or ())])
             starts = {cost: _minute_has_room(debits, cost, self.quota, earliest) for cost in within_the_day}
             ready = [cost for cost, start in starts.items() if start <= now]
             if not ready:

@@ -50,6 +50,9 @@ class Store:
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+            # A write costs no wait for the disk, and what a crash of the machine loses is the last moment's.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
         except (OSError, sqlite3.Error) as error:
             raise self._unusable(error) from error
         with self.transaction() as connection:

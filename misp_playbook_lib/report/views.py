@@ -269,7 +269,8 @@ def lookup_problems(result: LookupResults) -> list[str]:
     for status in LookupStatus:
         befallen = [lookup for lookup in result.could_not_ask if lookup.status is status]
         if befallen:
-            reasons = list(dict.fromkeys(lookup.detail for lookup in befallen))
+            told = [lookup for lookup in befallen if lookup.asked] or befallen
+            reasons = list(dict.fromkeys(lookup.detail for lookup in told))
             more = f" and {len(reasons) - 1:,} other reasons" if len(reasons) > 1 else ""
             which = f"entry {befallen[0].entry}" if len(befallen) == 1 else f"{len(befallen):,} entries"
             problems.append(f"{title}: {status} for {which} ({reasons[0]}{more})")

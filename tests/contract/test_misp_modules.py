@@ -10,7 +10,12 @@ import pytest
 import requests
 from real_modules import PYTHON, RealModules
 
+from misp_playbook_lib.clients.misp_modules import MispModulesClient
+from misp_playbook_lib.model.indicators import Indicator
+from misp_playbook_lib.model.modules import MODULE_TABLE
+from misp_playbook_lib.model.results import LookupStatus
 from misp_playbook_lib.sandbox.modules import CALLS, Modules
+from misp_playbook_lib.steps.enrich import lookup as put
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "misp-modules-3.1.0"
 MODULES: dict[str, Any] = {each["name"]: each for each in json.loads((RECORDINGS / "modules.json").read_text())}
@@ -247,25 +252,77 @@ def test_health_and_version_are_said(server: Modules | RealModules) -> None:
     assert requests.get(f"{server.url}/version", timeout=30).json() == {"version": "3.1.0"}
 
 
-@pytest.mark.parametrize("module", CALLS)
-@pytest.mark.parametrize(
-    ("kind", "value", "priced"),
-    [
-        ("md5", "028878c4b6ab475ed0be97eca6f92af9", "hash"),
-        ("hostname", "johnshopkin.net", "host"),
-        ("ip-src", "158.255.208.168", "ip"),
-    ],
-)
-def test_a_lookup_costs_as_many_calls_as_the_sandbox_debits(
-    server: Modules | RealModules, module: str, kind: str, value: str, priced: str
-) -> None:
+PRICED = [
+    ("md5", "028878c4b6ab475ed0be97eca6f92af9", "hash"),
+    ("hostname", "johnshopkin.net", "host"),
+    ("ip-src", "158.255.208.168", "ip"),
+]
+
+
+def calls_of(server: Modules | RealModules, module: str, kind: str, value: str) -> int:
+    """How many API calls a lookup makes: as the vendor counts them, or as the sandbox debits them."""
     asked = lookup(module, kind, value)
     if isinstance(server, RealModules):
         server.vendors.clear_requests()
         requests.post(f"{server.url}/query", json=asked, timeout=30)
-        calls = len(server.vendors.requests)
-    else:
-        server.calls_left["good"] = 100
-        requests.post(f"{server.url}/query", json=asked, timeout=30)
-        calls = 100 - server.calls_left.pop("good")
-    assert calls == CALLS[module][priced]
+        return len(server.vendors.requests)
+    server.calls_left["good"] = 100
+    requests.post(f"{server.url}/query", json=asked, timeout=30)
+    return 100 - server.calls_left.pop("good")
+
+
+@pytest.mark.parametrize("module", CALLS)
+@pytest.mark.parametrize(("kind", "value", "priced"), PRICED)
+def test_a_lookup_costs_as_many_calls_as_the_playbook_expects_and_the_sandbox_debits(
+    server: Modules | RealModules, module: str, kind: str, value: str, priced: str
+) -> None:
+    calls = calls_of(server, module, kind, value)
+    assert calls == CALLS[module][priced] == MODULE_TABLE[module].cost(kind)
+
+
+@pytest.mark.parametrize("module", CALLS)
+@pytest.mark.parametrize(
+    ("kind", "value"), [("sha1", "a" * 40), ("domain", "host.example"), ("ip-dst", "192.0.2.1"), ("url", "http://a/b")]
+)
+def test_an_unknown_value_costs_one_call(server: Modules | RealModules, module: str, kind: str, value: str) -> None:
+    assert calls_of(server, module, kind, value) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "key", "status"),
+    [
+        ("virustotal_public", "good", LookupStatus.ANSWERED),
+        ("virustotal_public", "bad", LookupStatus.KEY_REFUSED),
+        ("virustotal_public", "forbidden", LookupStatus.KEY_REFUSED),
+        ("virustotal_public", "quota", LookupStatus.RATE_LIMITED),
+        ("virustotal_public", "e204", LookupStatus.FAILED),
+        ("virustotal_public", "e500", LookupStatus.FAILED),
+        ("virustotal", "good", LookupStatus.ANSWERED),
+        ("virustotal", "bad", LookupStatus.KEY_REFUSED),
+        ("virustotal", "forbidden", LookupStatus.KEY_REFUSED),
+        ("virustotal", "quota", LookupStatus.RATE_LIMITED),
+        ("shodan", "good", LookupStatus.ANSWERED),
+        ("shodan", "bad", LookupStatus.UNKNOWN),
+        ("shodan", "quota", LookupStatus.UNKNOWN),
+        ("nowhere", "good", LookupStatus.UNKNOWN),
+    ],
+)
+def test_the_playbook_gives_each_answer_its_status(
+    server: Modules | RealModules, module: str, key: str, status: LookupStatus
+) -> None:
+    question = Indicator("ip-src", "158.255.208.168")
+    assert put(MispModulesClient(server.url), module, question, key).status is status
+
+
+def test_the_playbook_gets_the_same_answers_of_both(server: Modules | RealModules) -> None:
+    by_hash = put(
+        MispModulesClient(server.url), "virustotal_public", Indicator("md5", "028878c4b6ab475ed0be97eca6f92af9"), "good"
+    )
+    new = {one.value for one in by_hash.indicators}
+    assert by_hash.detections == "55/70"
+    assert {
+        "02c37ccdfccfe03560a4bf069f46e8ae3a5d2348",
+        "030cbd1a51f8583ccfc3fa38a28a5550dc1c84c05d6c0f5eb887d13dedf1da01",
+    } <= new
+    listed = {module.name: module.accepts for module in MispModulesClient(server.url).modules()}
+    assert listed["shodan"] == ("ip-src", "ip-dst")

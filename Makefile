@@ -1,9 +1,9 @@
-# make install, demo, test, lint, bench, clean
+# make install, demo, test, lint, bench, misp-modules, clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo install test lint bench clean
+.PHONY: demo install test lint bench misp-modules clean
 
 demo: $(VENV)/.installed
 	$(BIN)/misp-playbook run create_custom_misp_warninglist -f playbooks/examples/campaign-zn03.yaml --sandbox
@@ -24,8 +24,13 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks
 
+# The real misp-modules, for its licence and its pins in an environment of its own: tests and sandbox run it as a process.
+misp-modules:
+	$(PYTHON) -m venv .misp-modules
+	.misp-modules/bin/pip install --quiet --disable-pip-version-check -r tests/contract/misp-modules.txt
+
 clean:
-	rm -rf $(VENV) reports dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .misp-modules reports dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What make cannot install is said in one line, before anything is made.

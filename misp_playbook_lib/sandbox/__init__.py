@@ -17,6 +17,7 @@ from misp_playbook_lib.sandbox import thehive
 from misp_playbook_lib.sandbox.mattermost import Mattermost
 from misp_playbook_lib.sandbox.misp import Misp
 from misp_playbook_lib.sandbox.modules import Modules
+from misp_playbook_lib.sandbox.real_modules import RealModules
 from misp_playbook_lib.sandbox.server import Request, Response, Service
 from misp_playbook_lib.sandbox.slack import Slack
 from misp_playbook_lib.sandbox.thehive import TheHive
@@ -34,16 +35,26 @@ class Sandbox:
         data: the SQLite file that keeps MISP's state, None for memory.
         attributes: how many attributes are generated in an empty MISP.
         seed: the number from which they are generated.
+        real_modules: whether the real misp-modules runs too, on a free port, and is the one to ask.
 
     Raises:
         OSError: a port is taken.
+        PlaybookError: the real misp-modules is not installed or does not start.
         sqlite3.Error: `data` is no database of the sandbox.
 
     """
 
     misp: Misp
 
-    def __init__(self, port: int = 0, data: Path | str | None = None, attributes: int = 0, seed: int = 1) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        data: Path | str | None = None,
+        attributes: int = 0,
+        seed: int = 1,
+        *,
+        real_modules: bool = False,
+    ) -> None:
         ports = iter(range(port, port + 6) if port else [0] * 6)
         with contextlib.ExitStack() as started:
             self.misp = started.enter_context(Misp(next(ports), data, attributes=attributes, seed=seed))
@@ -51,6 +62,7 @@ class Sandbox:
             self.mattermost = started.enter_context(Mattermost(next(ports)))
             self.slack = started.enter_context(Slack(next(ports)))
             self.thehive = started.enter_context(TheHive(next(ports)))
+            self.real_modules = started.enter_context(RealModules()) if real_modules else None
             self.receiver = started.enter_context(_Inbox(self, next(ports)))
             started.pop_all()
 
@@ -71,8 +83,8 @@ class Sandbox:
 
     @property
     def misp_modules_url(self) -> str:
-        """The address of the misp-modules."""
-        return self.modules.url
+        """The address of the misp-modules: the real one where it runs, else the light one."""
+        return (self.real_modules or self.modules).url
 
     @property
     def inbox_url(self) -> str:
@@ -133,6 +145,8 @@ class Sandbox:
         """Stop every service; what MISP kept in memory is gone."""
         for service in self.services:
             service.stop()
+        if self.real_modules:
+            self.real_modules.stop()
         self.misp.close()
 
     def __enter__(self) -> Self:

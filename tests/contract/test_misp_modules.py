@@ -2,19 +2,24 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from real_modules import PYTHON, RealModules
 
 from misp_playbook_lib.clients.misp_modules import MispModulesClient
+from misp_playbook_lib.errors import SettingsError
 from misp_playbook_lib.model.indicators import Indicator
 from misp_playbook_lib.model.modules import MODULE_TABLE
 from misp_playbook_lib.model.results import LookupStatus
+from misp_playbook_lib.sandbox import Sandbox
 from misp_playbook_lib.sandbox.modules import CALLS, Modules
+from misp_playbook_lib.sandbox.real_modules import PYTHON, RealModules
 from misp_playbook_lib.steps.enrich import lookup as put
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "misp-modules-3.1.0"
@@ -53,11 +58,16 @@ PROXY_PORT = "8899"
 Query = Callable[..., requests.Response]
 
 
-@pytest.fixture(scope="module", params=["light", "real"])
-def server(request: pytest.FixtureRequest) -> Iterator[Modules | RealModules]:
-    if request.param == "real" and not PYTHON.exists():
+def require_the_real_one() -> None:
+    if not PYTHON.exists():
         reason = "no real misp-modules: `make misp-modules` makes its environment"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+
+
+@pytest.fixture(scope="module", params=["light", "real"])
+def server(request: pytest.FixtureRequest) -> Iterator[Modules | RealModules]:
+    if request.param == "real":
+        require_the_real_one()
     with Modules() if request.param == "light" else RealModules() as service:
         yield service
 
@@ -326,3 +336,25 @@ def test_the_playbook_gets_the_same_answers_of_both(server: Modules | RealModule
     } <= new
     listed = {module.name: module.accepts for module in MispModulesClient(server.url).modules()}
     assert listed["shodan"] == ("ip-src", "ip-dst")
+
+
+def test_the_sandbox_command_serves_the_real_one() -> None:
+    require_the_real_one()
+    command = [sys.executable, "-m", "misp_playbook_lib", "sandbox", "--misp-modules"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = json.loads(process.stdout.readline())["misp_modules_url"]
+            listed = requests.get(f"{url}/modules", timeout=30).json()
+            question = Indicator("md5", "028878c4b6ab475ed0be97eca6f92af9")
+            answer = put(MispModulesClient(url), "virustotal_public", question, "sandbox-virustotal-key")
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert len(listed) > 100
+    assert answer.detections == "55/70"
+
+
+def test_a_real_one_that_is_not_installed_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("misp_playbook_lib.sandbox.real_modules.PYTHON", Path("nowhere"))
+    with pytest.raises(SettingsError, match="make misp-modules"):
+        Sandbox(real_modules=True)

@@ -36,6 +36,7 @@ _CONTACTED = _virustotal_object("domain", CONTACTED, **_stats(10, 70))
 _ADDRESS = _virustotal_object(
     "ip_address", ADDRESS, asn=9009, network="158.255.208.0/22", country="HK", **_stats(1, 81)
 )
+"""What the vendors know; the figures are made up where the original does not show them."""
 OBJECTS = {
     **{f"files/{value}": _FILE for value in (MD5, SHA1, SHA256)},
     f"domains/{HOST}": _DOMAIN,
@@ -109,6 +110,7 @@ class Vendors(Service):
     name = "vendors"
 
     def handle(self, request: Request) -> Response:
+        """Answer Shodan's one path, and take every other for VirusTotal's."""
         if request.route.startswith("/shodan/host/"):
             return _shodan(request.route.removeprefix("/shodan/host/"), request.query.get("key", ""))
         return _virustotal(request.route.removeprefix("/api/v3/"), request.headers.get("x-apikey", ""))

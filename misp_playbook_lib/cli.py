@@ -148,10 +148,13 @@ def doctor(as_json: bool, vault: Path | None, archive: Path, misp_modules_url: s
 @click.option("--data", type=click.Path(path_type=Path, dir_okay=False), help="Keep MISP's state in this file.")
 @click.option("--attributes", type=click.IntRange(0), default=0, help="Fill MISP with so many generated attributes.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The number from which they are generated.")
+@click.option("--misp-modules", is_flag=True, help="Run the real misp-modules (make misp-modules installs it).")
 @click.option(
     "--write-vault", type=click.Path(path_type=Path, dir_okay=False), help="Write a vault that points to the sandbox."
 )
-def sandbox(port: int, data: Path | None, attributes: int, seed: int, write_vault: Path | None) -> None:
+def sandbox(
+    port: int, data: Path | None, attributes: int, seed: int, misp_modules: bool, write_vault: Path | None
+) -> None:
     """Run an embedded MISP, misp-modules, Mattermost, Slack and TheHive on loopback until interrupted.
 
     Once ready it prints one line of JSON: where each is, with which key, and where what was delivered can be read.
@@ -162,7 +165,7 @@ def sandbox(port: int, data: Path | None, attributes: int, seed: int, write_vaul
         if write_vault and write_vault.exists() and "\nsandbox = True\n" not in f"\n{write_vault.read_text()}":
             raise SettingsError(f"{write_vault} is not a sandbox's vault and is not overwritten: name another file.")
         try:
-            running = Sandbox(port=port, data=data, attributes=attributes, seed=seed)
+            running = Sandbox(port, data, attributes, seed, real_modules=misp_modules)
         except OSError as error:
             raise SettingsError(f"The sandbox cannot start: {error.strerror}; give another --port.") from None
     stopped = threading.Event()

@@ -112,6 +112,74 @@ def notify(run_id: str, vault: Path | None, archive: Path) -> None:
         sys.exit(4)
 
 
+@main.command(epilog=EXIT_CODES)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--jobs", type=click.IntRange(1), help="Run so many at a time.  [default: the number of cores]")
+@click.option("--cluster", metavar="ADDRESS", help="Run on the workers of this Dask scheduler, as tcp://host:8786.")
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reports"),
+    show_default=True,
+    help="Keep the reports under this folder.",
+)
+@click.option(
+    "--vault", type=click.Path(path_type=Path, dir_okay=False), help="Use this vault, and no service variable."
+)
+@click.option("--sandbox", is_flag=True, help="Use one embedded sandbox for all runs instead of real servers.")
+@click.option("--dry-run", is_flag=True, help="Write nothing, send nothing, ask no module; say what would be done.")
+@click.option("--again", is_flag=True, help="Run also what this archive shows to be done.")
+@click.option("--run-timeout", type=click.FloatRange(1), metavar="SECONDS", help="End a run that takes longer.")
+def batch(
+    file: Path,
+    jobs: int | None,
+    cluster: str | None,
+    archive: Path,
+    vault: Path | None,
+    sandbox: bool,
+    dry_run: bool,
+    again: bool,
+    run_timeout: float | None,
+) -> None:
+    """Run a playbook once for every set of parameters in FILE, a YAML or CSV file, and archive every report.
+
+    Every set is checked before the first run starts. The exit code is that of the worst run: 1, then 3, then 4.
+    """
+    if sandbox and (vault or cluster):
+        raise click.UsageError(
+            "--sandbox brings its own vault and is on this machine: leave out --vault and --cluster."
+        )
+    if cluster and jobs:
+        raise click.UsageError("--jobs is for this machine: a cluster runs as many at a time as it has threads.")
+    from misp_playbook_lib import batch as batches  # noqa: PLC0415
+    from misp_playbook_lib.batch_file import read_batch  # noqa: PLC0415
+    from misp_playbook_lib.batch_results import shown_results  # noqa: PLC0415
+
+    texts: dict[str, str | list[str]] = {}
+    with _told_in_a_line():
+        wanted = read_batch(file, {"dry_run": "true"} if dry_run else {})
+        with _sandbox(sandbox, texts) as sandbox_vault:
+            used, hermetic = sandbox_vault or vault, bool(sandbox_vault or vault)
+            place = batches.place(wanted, archive, jobs, cluster, used, hermetic=hermetic)
+            with place as pool, shown_results(len(wanted.sets)) as tell:
+                record = batches.run_batch(
+                    wanted,
+                    pool,
+                    archive=archive,
+                    vault=used,
+                    hermetic=hermetic,
+                    run_timeout=run_timeout,
+                    texts=texts,
+                    again=again,
+                    tell=tell,
+                )
+    click.echo(record.text())
+    for line in record.not_run:
+        click.echo(f"! not run: {file}:{line}", err=True)
+    click.echo(f"Batch: {record.folder / 'index.html'}")
+    sys.exit(record.exit_code)
+
+
 @main.command()
 @click.argument("playbook")
 def describe(playbook: str) -> None:

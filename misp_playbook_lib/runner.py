@@ -28,6 +28,7 @@ from misp_playbook_lib.watch import Watch
 
 RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 KERNEL_LOG = "kernel.log"
+DIED = "the process that ran it died"
 PACKAGED = Path(__file__).parent / "playbooks"
 CHECKOUT = Path(__file__).parent.parent / "playbooks"
 
@@ -119,7 +120,7 @@ def archive_dead(
 ) -> RunResult:
     """Archive what a run left behind whose process died; see `run_playbook` for the arguments."""
     state = RunState.load(folder.path) or RunState(folder.run_id)
-    state.crash = "the process that ran it died"
+    state.crash = DIED
     _drop_half_a_notebook(folder.path / archive.NOTEBOOK)
     started = datetime.fromisoformat(state.started) if state.started else datetime.now(UTC)
     environment = _environment(folder.path, vault, environ, hermetic=hermetic)

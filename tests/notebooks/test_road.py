@@ -8,6 +8,7 @@ import pymispwarninglists
 import pytest
 from conftest import EXAMPLE, PLAYBOOK, Ran
 
+from misp_playbook_lib.model.indicators import defang, refang
 from misp_playbook_lib.sandbox import Sandbox
 
 Play = Callable[..., Ran]
@@ -46,7 +47,8 @@ def test_the_demo_creates_the_list_and_reports_what_it_found(demo: Ran, sandbox:
 def test_the_demo_shows_each_answer_beside_the_entry_that_asked(demo: Ran) -> None:
     sections = demo.summary.split("### ")
     virustotal = next(section for section in sections if section.startswith("VirusTotal"))
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in virustotal.splitlines() if "|" in line]
+    table_lines = [line.strip("|").split("|") for line in virustotal.splitlines() if "|" in line]
+    lines = [[refang(cell.strip(" `")) for cell in line] for line in table_lines]
     heads = [number for number, row in enumerate(lines) if row[0] == "Entry"]
     answers = {(row[0], row[1]) for row in lines[heads[0] + 2 : heads[1]]}
     assert len(answers) == 15
@@ -54,7 +56,7 @@ def test_the_demo_shows_each_answer_beside_the_entry_that_asked(demo: Ran) -> No
     assert len([1 for entry, _ in answers if entry == HOST]) == 7
     assert {value for entry, value in answers if entry == ADDRESS} == {"9009", ADDRESS, "hk-ed.metercdn.net"}
     shodan = next(section for section in sections if section.startswith("Shodan"))
-    assert f"| {ADDRESS} | AS9009" in " ".join(shodan.split())
+    assert f"| `{defang(ADDRESS)}` | `AS9009" in shodan
     assert "new indicators: 9, called malicious: 1 of 1 with a detection ratio." in virustotal
     outcomes = {row[0]: row[1:5] for row in lines[heads[1] + 2 :]}
     assert outcomes[MD5] == ["md5", "answered", "55/70", "2"]
@@ -83,10 +85,11 @@ def test_the_demo_again_finds_the_list_changes_nothing_and_says_so(demo: Ran, pl
     assert len(again.folders) == 2
 
 
-def test_the_run_folder_is_closed_to_others_and_holds_the_report_and_what_undoes_the_run(demo: Ran) -> None:
+def test_the_run_folder_is_closed_to_others_and_holds_report_messages_and_what_undoes_the_run(demo: Ran) -> None:
     names = {path.name for path in demo.folder.iterdir()}
     undoing = {"undo.json", "warninglist-before.json", "warninglist-after.json"}
-    assert names == {"run.ipynb", "report.html", "summary.md", "run.json"} | undoing
+    told = {"matches.csv", "mattermost-1.md"}
+    assert names == {"run.ipynb", "report.html", "summary.md", "run.json"} | undoing | told
     assert demo.folder.stat().st_mode & 0o777 == 0o700
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in demo.folder.iterdir())
 

@@ -21,8 +21,12 @@ lint: $(VENV)/.dev
 	$(BIN)/nbstripout --verify playbooks/*.ipynb
 	$(BIN)/codespell
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.dev $(VENV)/bench-peers
 	$(BIN)/python -m tests.benchmarks
+
+# Peers of the benchmarks, apart: one of their dependencies brings a package named `tests`.
+$(VENV)/bench-peers: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --target $@ ioc-finder iocsearcher
 
 # The real misp-modules, for its licence and its pins in an environment of its own: tests and sandbox run it as a process.
 misp-modules:

@@ -40,7 +40,7 @@ def section(name: str, about: str, rows: Sequence[Sequence[object]]) -> str:
         "| what | ours | peer | ratio |",
         "| --- | ---: | ---: | ---: |",
     ]
-    lines += [f"| {' | '.join(map(cell, row))} |" for row in rows]
+    lines += [f"| {' | '.join(map(cell, (*row, *[None] * (4 - len(row)))))} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -269,12 +269,50 @@ def restore(run_id: str, force: bool, dry_run: bool, vault: Path | None, archive
 @main.command()
 @click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
 def runs(archive: Path) -> None:
-    """List the runs that can be restored, the latest first, those broken off and interactive ones too."""
-    from misp_playbook_lib.report import undo  # noqa: PLC0415
-    from misp_playbook_lib.report.tables import as_text  # noqa: PLC0415
+    """List the archived runs, the latest first, and what can be restored, broken off and interactive runs too."""
+    from misp_playbook_lib.report import told  # noqa: PLC0415
 
     with _told_in_a_line():
-        click.echo(as_text(undo.runs_table(undo.undoable(archive))))
+        click.echo(told.all_runs(archive))
+
+
+@main.command()
+@click.argument("run_id")
+@click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
+def show(run_id: str, archive: Path) -> None:
+    """Show what came of the run RUN_ID, and its files."""
+    from misp_playbook_lib.report import history, told  # noqa: PLC0415
+
+    with _told_in_a_line():
+        click.echo(told.one_run(history.find_run(archive, run_id)))
+
+
+@main.command()
+@click.argument("before")
+@click.argument("after")
+@click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
+def diff(before: str, after: str, archive: Path) -> None:
+    """Show how list and matches of the run AFTER differ from those of the run BEFORE."""
+    from misp_playbook_lib.report import history, told  # noqa: PLC0415
+
+    with _told_in_a_line():
+        click.echo(told.two_runs(history.find_run(archive, before), history.find_run(archive, after)))
+
+
+@main.command()
+@click.option(
+    "--keep", required=True, metavar="N|DAYS", help="20: the 20 latest runs of each list; 90d: 90 days' runs."
+)
+@click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
+def prune(keep: str, archive: Path) -> None:
+    """Remove old runs from the archive; the last good run of a list stays, however old."""
+    from misp_playbook_lib.report import filing  # noqa: PLC0415
+
+    with _told_in_a_line():
+        removed = filing.prune(archive, keep)
+    for run in removed:
+        click.echo(f"removed {run.run_id} {run.warninglist}")
+    click.echo(f"{len(removed):,} runs removed.")
 
 
 @main.command()

@@ -36,7 +36,7 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistType,
 )
 from misp_playbook_lib.parameters import PlaybookParameters
-from misp_playbook_lib.report import display, facts, history, undo, views
+from misp_playbook_lib.report import display, exports, facts, undo, views
 from misp_playbook_lib.report.correlation import impact_line, matches_line
 from misp_playbook_lib.report.counting import shown_count
 from misp_playbook_lib.report.progress import shown_progress
@@ -67,6 +67,7 @@ class Playbook:
         self._lookups = LookupDesk(parameters, settings)
         self._undo = undo.UndoRecord(state.folder or undo.interactive_folder(state.run_id), misp.server.url)
         self._applied: Applied | None = None
+        self._results: dict[str, LookupResults] = {}
 
     @classmethod
     def open(cls, parameters: PlaybookParameters) -> "Playbook":
@@ -84,8 +85,10 @@ class Playbook:
         state = RunState(run_id, Path(folder) if folder else None, started=started)
         with state.step("PR:1", "Initialise environment") as step:
             settings = load_settings()
+            state.facts["server"] = {"url": settings.misp_url, "sandbox": settings.sandbox}
             misp = MispClient(settings)
             state.facts["server"] = asdict(misp.server)
+            display.link(misp.server.url, archived=state.folder is not None)
             step.summary = misp.server.line
         return cls(parameters, settings, misp, state)
 
@@ -264,10 +267,9 @@ class Playbook:
             for reason in result.incomplete:
                 step.incomplete(reason)
             step.summary = matches_line(result)
+            self._export(exports.MATCHES, exports.matches(result.matches))
             self.state.facts["matches"] = {"attributes": len(result.matches), "events": result.events}
             self.state.facts["search"] = facts.search(result)
-            if self.state.folder:
-                history.write_matches(self.state.folder, result.matches)
             return result
 
     def start_lookups(self, modules: ModulesFound, applied: Applied) -> None:
@@ -358,6 +360,8 @@ class Playbook:
         return f"{self.server.url}/warninglists/view/{applied.warninglist.id}" if applied.warninglist else ""
 
     def _note_lookups(self, step: StepRecord, results: tuple[LookupResults, ...]) -> None:
+        self._results |= {result.module: result for result in results}
+        self._export(exports.ENRICHMENTS, exports.enrichments(self._results.values()))
         for result in results:
             for problem in views.lookup_problems(result):
                 step.incomplete(problem)
@@ -368,3 +372,10 @@ class Playbook:
 
     def _note_list(self, applied: Applied) -> None:
         self.state.facts["warninglist"] = facts.warninglist(applied, self._url(applied))
+        self._export(exports.WARNINGLIST, exports.warninglist(applied.warninglist or applied.plan.result))
+
+    def _export(self, name: str, text: str) -> None:
+        """Leave a file in the run folder, if there is one."""
+        if self.state.folder:
+            with (self.state.folder / name).open("w", encoding="utf-8", newline="", errors="replace") as file:
+                file.write(text)

@@ -20,7 +20,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from misp_playbook_lib.errors import ParameterError, SettingsError
 from misp_playbook_lib.parameters import PlaybookParameters
-from misp_playbook_lib.report import archive, html
+from misp_playbook_lib.report import archive, filing, runs
 from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, without_services
 from misp_playbook_lib.state import STATE_FILE, Outcome, RunState, StepRecord, StepStatus
 from misp_playbook_lib.steps.deliver import tell_of_crash
@@ -255,15 +255,18 @@ def _archive(
     started: datetime,
     environment: Mapping[str, str],
 ) -> RunResult:
-    """Write manifest, summary and report from the state alone, clean them, and move the folder into place."""
+    """Write manifest, summary and report from the state alone, and put the folder into the archive."""
     outcome = state.outcome
     message = _message(outcome, state)
     problems = state.problems or ((state.crash,) if state.crash else ())
     finished = datetime.now(UTC)
     server = state.facts.get("server", {})
+    named = parameters.warninglist_name or f"ID {parameters.warninglist_id}"
     manifest = {
+        "schema": runs.SCHEMA,
         "run_id": folder.run_id,
         "playbook": notebook.stem,
+        "warninglist": state.facts.get("warninglist", {}).get("name", named),
         "outcome": outcome.value,
         "exit_code": outcome.exit_code,
         "message": message,
@@ -279,23 +282,11 @@ def _archive(
     }
     if not (folder.path / archive.SUMMARY).exists():
         folder.write(archive.SUMMARY, f"## {notebook.stem}\n\n{message}\n")
-    where = f"{'SANDBOX · ' if manifest['sandbox'] else ''}{server.get('url', 'not connected to MISP')}"
-    report = html.Report(
-        title=f"{parameters.warninglist_name or parameters.warninglist_id} · {notebook.stem} · {folder.run_id}",
-        outcome=outcome.value,
-        banner=f"{outcome.value.capitalize()} · {where} · {message}",
-        problems=problems,
-    )
-    if (folder.path / archive.NOTEBOOK).exists():
-        folder.write(archive.REPORT, html.render(folder.path / archive.NOTEBOOK, report, notebook.parent))
     (folder.path / STATE_FILE).unlink(missing_ok=True)
-    folder.write_json(archive.MANIFEST, manifest)
-    if redacted := folder.redact(_secrets(environment)):
-        manifest["redacted"] = redacted
-        folder.write_json(archive.MANIFEST, manifest)
-        folder.redact(_secrets(environment))
+    done, redacted = filing.file_run(folder, manifest, notebook.parent, _secrets(environment))
+    if redacted:
         problems = (*problems, f"{redacted} places held a secret and were redacted")
-    return RunResult(folder.run_id, outcome, message, folder.finish(), tuple(problems))
+    return RunResult(folder.run_id, outcome, message, done, tuple(problems))
 
 
 def _message(outcome: Outcome, state: RunState) -> str:

@@ -1,7 +1,7 @@
 """Registers how a notebook shows the model's types; the model itself knows no HTML."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -12,10 +12,13 @@ from misp_playbook_lib.model.results import Applied, CorrelationResult, Delivery
 from misp_playbook_lib.model.selection import Selection
 from misp_playbook_lib.model.values import ValuesRead
 from misp_playbook_lib.model.warninglist import WarninglistRows, WarninglistSpec
-from misp_playbook_lib.report import correlation, views
+from misp_playbook_lib.report import charts, correlation, exports, views
+from misp_playbook_lib.report.charts import Chart
+from misp_playbook_lib.report.links import linked
 from misp_playbook_lib.report.summary import Summary
-from misp_playbook_lib.report.tables import Table, as_html, as_text, html_link, html_text, visible
-from misp_playbook_lib.report.views import Block
+from misp_playbook_lib.report.tables import Table, as_html, as_text, html_link, html_text, plain_text, visible
+
+Block = views.Block | Chart
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,9 @@ def as_view(blocks: Iterable[Block]) -> View:
 
 _VIEWS: dict[type, Callable[[Any], Iterable[Block]]] = {
     Applied: views.applied_view,
-    CorrelationResult: correlation.matches_view,
+    CorrelationResult: lambda found: [*correlation.matches_view(found), *charts.of_matches(found.matches)],
     Delivery: views.delivery_view,
-    Lookups: views.lookups_view,
+    Lookups: lambda found: [*views.lookups_view(found), *charts.of_lookups(found)],
     MispServer: views.server_view,
     ModulesFound: views.modules_view,
     Selection: views.selection_view,
@@ -51,6 +54,9 @@ _VIEWS: dict[type, Callable[[Any], Iterable[Block]]] = {
     WarninglistRows: views.warninglists_view,
     WarninglistSpec: views.spec_view,
 }
+
+_FILES = {CorrelationResult: exports.MATCHES, Lookups: exports.ENRICHMENTS, Applied: exports.WARNINGLIST}
+"""The file of a run's folder that holds a result whole."""
 
 
 def register() -> None:
@@ -70,12 +76,38 @@ def register() -> None:
     formatters["text/plain"].for_type(Summary, lambda one, p, _: p.text(one.markdown))
 
 
-def html_of(blocks: Iterable[Block]) -> str:
-    """Render blocks as HTML, escaped."""
-    parts = [as_html(block) if isinstance(block, Table) else f"<p>{html_text(block)}</p>" for block in blocks]
-    return f'<div class="misp-playbook">{"".join(parts)}</div>'
+def link(misp_url: str, *, archived: bool) -> None:
+    """Have results link to this MISP and, if the run is `archived`, name the files that hold them whole."""
+    shell = get_ipython()
+    if shell is None or shell.display_formatter is None:
+        return
+    in_html = shell.display_formatter.formatters["text/html"]
+    for kind, blocks in _VIEWS.items():
+        file = _FILES.get(kind, "") if archived else ""
+        in_html.for_type(kind, lambda one, blocks=blocks, file=file: html_of(blocks(one), misp_url, file))
+
+
+def html_of(blocks: Iterable[Block], misp_url: str = "", file: str = "") -> str:
+    """Render blocks as HTML, escaped; pictures stand side by side at the end."""
+    shown = list(blocks)
+    parts = [_html(block, misp_url, file) for block in shown if not isinstance(block, Chart)]
+    pictures = "".join(charts.as_html(block) for block in shown if isinstance(block, Chart))
+    drawn = f'<div class="charts">{pictures}</div>' if pictures else ""
+    return f'<div class="misp-playbook">{"".join(parts)}{drawn}</div>'
 
 
 def text_of(blocks: Iterable[Block]) -> str:
     """Render blocks for a terminal."""
-    return "\n".join(as_text(block) if isinstance(block, Table) else visible(block) for block in blocks)
+    return "\n".join(map(_text, blocks))
+
+
+def _html(block: views.Block, misp_url: str, file: str) -> str:
+    if isinstance(block, Table):
+        return as_html(linked(replace(block, file=file), misp_url))
+    return f"<p>{html_text(plain_text(block))}</p>"
+
+
+def _text(block: Block) -> str:
+    if isinstance(block, Chart):
+        return as_text(block.twin)
+    return as_text(block) if isinstance(block, Table) else plain_text(block)

@@ -3,35 +3,14 @@
 import csv
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from misp_playbook_lib.errors import ParameterError
-from misp_playbook_lib.model.results import AttributeMatch
 from misp_playbook_lib.report.archive import MANIFEST
-
-MATCHES = "matches.csv"
-_COLUMNS = (
-    "attribute_uuid",
-    "entry",
-    "part",
-    "value",
-    "type",
-    "category",
-    "to_ids",
-    "comment",
-    "timestamp",
-    "event_id",
-    "event_uuid",
-    "event_info",
-    "event_date",
-    "organisation",
-    "published",
-    "tags",
-)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from misp_playbook_lib.report.exports import MATCHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,37 +21,6 @@ class PreviousRun:
     attributes: frozenset[str]
     problems: bool
     deliveries: Mapping[str, str]
-
-
-def write_matches(folder: Path, matches: Iterable[AttributeMatch]) -> None:
-    """Write every match of a run as CSV into its folder.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection).
-    """
-    with (folder / MATCHES).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        for match in matches:
-            attribute, event = match.attribute, match.attribute.event
-            row = (
-                attribute.uuid,
-                match.entry,
-                match.part,
-                attribute.value,
-                attribute.type,
-                attribute.category,
-                attribute.to_ids,
-                attribute.comment,
-                attribute.timestamp.isoformat(),
-                event.id,
-                event.uuid,
-                event.info,
-                event.date,
-                event.organisation,
-                event.published,
-                ", ".join(event.tags),
-            )
-            writer.writerow([f"'{cell}" if str(cell).startswith(_FORMULA) else cell for cell in row])
 
 
 def previous_run(archive: Path, server: str, list_id: int) -> PreviousRun | None:

@@ -1,39 +1,144 @@
-"""An executed notebook as one self-contained HTML page."""
+"""An executed notebook as one self-contained HTML page: the verdict, the notebook's story, the record."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbconvert import HTMLExporter
+from traitlets.config import Config
 
-_TEMPLATE = Path(__file__).parent / "template"
+from misp_playbook_lib.report import workflow
+from misp_playbook_lib.report.page import Page, page
+from misp_playbook_lib.report.tables import as_html, html_link, html_text, plain_text
+
+TEMPLATE = Path(__file__).parent / "template"
+STYLE = TEMPLATE / "style.css"
+
+_FENCE = re.compile(r"^(```|~~~)")
+_HEADING = re.compile(r"^(#{1,6}) +(.+?)(?: +#+)?$")
+_CODE = re.compile(r"[A-Z]{2}:[0-9]\b")
+_TAG = re.compile(r"(</?h)([1-6])\b")
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_SHOWN = ("text/html", "text/markdown", "image/png", "image/jpeg", "text/plain")
+_LOWEST = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What stands above the notebook: how the run ended, in a word and in a line, and what went wrong."""
+class Part:
+    """A heading of a Markdown cell and what stands below it; `status` is what became of that step, if it is one."""
 
+    level: int
     title: str
-    outcome: str
-    banner: str
-    problems: Sequence[str]
+    anchor: str
+    status: str
+    body: str
 
 
-def render(notebook: Path, report: Report, pictures: Path) -> str:
-    """Render a notebook without its code; nothing in the page runs or is fetched when it is opened.
+def render(notebook: Path, manifest: Mapping[str, Any], pictures: Path) -> str:
+    """Render a run's page; nothing in it runs or is fetched when it is opened.
 
-    Relative pictures of its Markdown are taken from the folder `pictures` and embedded.
+    Args:
+        notebook: the executed notebook; one that is not there leaves the verdict and the record.
+        manifest: the run, as in run.json.
+        pictures: the folder from which relative pictures are taken and embedded, `assets/` below it among them.
+
     """
+    node = nbformat.read(notebook, as_version=4) if notebook.exists() else nbformat.v4.new_notebook()
+    node.cells = [cell for cell in node.cells if not _of_papermill(cell.metadata.get("tags", []))]
+    about = page(manifest)
+    parts = [_parts(cell.source, about.statuses) if cell.cell_type == "markdown" else [] for cell in node.cells]
+    for cell, headed in zip(node.cells, parts, strict=True):
+        cell.metadata["parts"] = headed
+    title = next((part.title for headed in parts for part in headed if part.level == 1), manifest["playbook"])
     exporter = HTMLExporter(
-        template_name=_TEMPLATE.name,
-        extra_template_basedirs=[str(_TEMPLATE.parent)],
+        config=Config({"NbConvertBase": {"display_data_priority": list(_SHOWN)}}),
+        template_name=TEMPLATE.name,
+        extra_template_basedirs=[str(TEMPLATE.parent)],
         exclude_anchor_links=True,
         embed_images=True,
     )
-    style = (_TEMPLATE / "style.css").read_text(encoding="utf-8")
-    node = nbformat.read(notebook, as_version=4)
-    page, _ = exporter.from_notebook_node(
-        node, {"report": {**asdict(report), "style": style}, "metadata": {"path": str(pictures)}}
-    )
-    return str(page)
+    exporter.register_filter("line", lambda text: html_text(plain_text(text)))
+    exporter.register_filter("own", lambda own: html_link(own.url, own) if own.url else html_text(own))
+    exporter.register_filter("lines", _lines)
+    exporter.register_filter("table", as_html)
+    exporter.register_filter("below", _below)
+    report = {
+        "page": about,
+        "style": STYLE.read_text(encoding="utf-8"),
+        "title": title,
+        "subject": manifest["warninglist"],
+        "run_id": manifest["run_id"],
+        "workflow": _picture(pictures / "assets" / f"{manifest['playbook']}.svg", about),
+        "contents": _contents([part for headed in parts for part in headed]),
+    }
+    result, _ = exporter.from_notebook_node(node, {"report": report, "metadata": {"path": str(pictures)}})
+    return str(result)
+
+
+def _of_papermill(tags: Sequence[str]) -> bool:
+    """Whether a cell was put in by papermill: its error marks, and the parameters, which the record shows."""
+    return any(tag.startswith("papermill-error") or tag == "injected-parameters" for tag in tags)
+
+
+def _parts(source: str, statuses: Mapping[str, str]) -> list[Part]:
+    """Split a Markdown cell at its headings (CommonMark 4.2), not within fenced code."""
+    found: list[tuple[int, str, list[str]]] = []
+    fenced = False
+    for line in source.splitlines():
+        fenced ^= bool(_FENCE.match(line))
+        heading = None if fenced else _HEADING.match(line)
+        if heading:
+            found.append((len(heading[1]), heading[2], []))
+        elif found:
+            found[-1][2].append(line)
+        else:
+            found.append((0, "", [line]))
+    return [
+        Part(level, title, _anchor(title), _status(title, statuses), "\n".join(body).strip())
+        for level, title, body in found
+    ]
+
+
+def _anchor(title: str) -> str:
+    code = _CODE.match(title)
+    return re.sub(r"\W+", "-", code[0] if code else title).strip("-").lower()
+
+
+def _status(title: str, statuses: Mapping[str, str]) -> str:
+    code = _CODE.match(title)
+    return workflow.status_of(code[0], statuses) if code else ""
+
+
+def _contents(parts: Sequence[Part]) -> list[tuple[Part, list[Part]]]:
+    """Gather the H3 under their H2."""
+    chapters: list[tuple[Part, list[Part]]] = []
+    for part in parts:
+        if part.level == 2:  # noqa: PLR2004 - an H2
+            chapters.append((part, []))
+        elif part.level == 3 and chapters:  # noqa: PLR2004 - an H3
+            chapters[-1][1].append(part)
+    return chapters
+
+
+def _picture(path: Path, about: Page) -> tuple[str, str] | None:
+    """Return the marked workflow picture as a data URI and its alternative text."""
+    if not path.is_file():
+        return None
+    picture, words = workflow.marked(path.read_text(encoding="utf-8"), about.statuses)
+    return base64.b64encode(picture.encode()).decode(), f"Workflow. {words}."
+
+
+def _below(page_part: str, level: int) -> str:
+    """Shift the headings of a piece of HTML so that its H2 stand one below `level`."""
+    shift = level - 1
+    return _TAG.sub(lambda tag: f"{tag[1]}{min(int(tag[2]) + shift, _LOWEST)}", page_part)
+
+
+def _lines(text: str | Sequence[str]) -> str:
+    """Write lines as they are, without colours, indicators defanged."""
+    joined = text if isinstance(text, str) else "\n".join(text)
+    return "\n".join(html_text(plain_text(line)) for line in _ANSI.sub("", joined).splitlines())

@@ -1,10 +1,13 @@
-"""Rows as terminal text, Markdown and HTML; the only place that escapes what comes from outside."""
+"""Rows as terminal text, Markdown, HTML and CSV; the only place that escapes what comes from outside."""
 
+import csv
 import html
+import io
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from prettytable import PrettyTable
 
@@ -15,17 +18,38 @@ SHARED_CELL = 256
 
 _WORDS = re.compile(r"(?![0-9]+\.)[^\W_](?:[^\W_]|[ ,()%+=…→'-]|[.;:](?= |$))*")
 _BACKTICKS = re.compile(r"`+")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_SHORT = 24
+_PAGE = re.compile(r"https?://|[0-9A-Za-z][0-9A-Za-z_./-]*\Z")
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+class Own(str):
+    """A text that names one of our own servers or their pages: shown as it is, where any other text is defanged.
+
+    `url` is the page it links to, empty for none.
+    """
+
+    __slots__ = ("url",)
+
+    url: str
+
+    def __new__(cls, text: object, url: str = "") -> Self:
+        """Take the text of anything."""
+        own = super().__new__(cls, text)
+        own.url = url
+        return own
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under a caption. `total` is how many rows there are, where only the first are shown."""
+    """Rows under a caption. `total` is how many rows there are, where only the first are shown; `file` has them all."""
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     total: int
+    file: str = ""
 
     @property
     def left_out(self) -> int:
@@ -33,16 +57,22 @@ class Table:
         return self.total - len(self.rows)
 
 
-def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]], first: int | None = None) -> Table:
-    """Build a table from rows of anything that has a text; `first` bounds how many are shown."""
+def table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    first: int | None = None,
+    file: str = "",
+) -> Table:
+    """Build a table from rows of anything that has a text; `first` bounds how many are shown, `file` has them all."""
     shown = rows if first is None else rows[:first]
-    texts = tuple(tuple(str(cell) for cell in row) for row in shown)
-    return Table(caption, tuple(columns), texts, len(rows))
+    texts = tuple(tuple(cell if isinstance(cell, Own) else str(cell) for cell in row) for row in shown)
+    return Table(caption, tuple(columns), texts, len(rows), file)
 
 
 def as_text(one: Table) -> str:
-    """Render for a terminal."""
-    pretty = _pretty(one, visible)
+    """Render for a terminal, indicators defanged."""
+    pretty = _pretty(one, plain_text)
     return "\n".join([visible(one.caption), pretty.get_string(), *_note(one)])
 
 
@@ -68,14 +98,32 @@ def text_lines(one: Table, longest: int) -> tuple[str, tuple[str, ...]]:
 
 
 def as_html(one: Table) -> str:
-    """Render as an HTML table with a caption and header cells."""
+    """Render as an HTML table with a caption and header cells, indicators defanged, in a box that scrolls sideways."""
+    caption = html_text(plain_text(one.caption))
     head = "".join(f'<th scope="col">{html_text(column)}</th>' for column in one.columns)
-    body = "".join(f"<tr>{''.join(f'<td>{html_text(cell)}</td>' for cell in row)}</tr>" for row in one.rows)
+    body = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in one.rows)
     note = "".join(f"<p>{html_text(line)}</p>" for line in _note(one))
     return (
-        f"<table><caption>{html_text(one.caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+        f'<div class="table" role="group" tabindex="0" aria-label="{caption}"><table><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
     )
+
+
+def as_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Render as CSV (RFC 4180), not defanged.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection).
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows([_csv_cell(str(cell)) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def plain_text(text: str) -> str:
+    """Write a text on one line, with nothing invisible, indicators defanged."""
+    return visible(text) if isinstance(text, Own) else defang(visible(text))
 
 
 def html_text(text: str) -> str:
@@ -84,8 +132,8 @@ def html_text(text: str) -> str:
 
 
 def html_link(url: str, text: str) -> str:
-    """Link to an http(s) address; anything else stays text."""
-    if not url.startswith(("http://", "https://")):
+    """Link to an http(s) address or to a file below the page; anything else stays text."""
+    if not _PAGE.match(url):
         return html_text(text)
     return f'<a href="{html_text(url)}" rel="noopener noreferrer">{html_text(text)}</a>'
 
@@ -145,6 +193,26 @@ def _markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _html_cell(text: str) -> str:
+    shown = plain_text(text)
+    content = html_link(text.url, shown) if isinstance(text, Own) else html_text(shown)
+    room = _room(shown)
+    return f'<td class="{room}">{content}</td>' if room else f"<td>{content}</td>"
+
+
+def _room(text: str) -> str:
+    """Say how a cell may wrap, so that a long address squeezes no other column."""
+    if len(text) <= _SHORT:
+        return ""
+    if max(map(len, text.split()), default=0) > _SHORT:
+        return "long"
+    return "text" if len(text) > 2 * _SHORT else "wrap"
+
+
+def _csv_cell(text: str) -> str:
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+
+
 def _pretty(one: Table, cell: Callable[[str], str]) -> PrettyTable:
     pretty = PrettyTable(field_names=[cell(column) for column in one.columns])
     pretty.align = "l"
@@ -153,4 +221,7 @@ def _pretty(one: Table, cell: Callable[[str], str]) -> PrettyTable:
 
 
 def _note(one: Table) -> list[str]:
-    return [f"{one.left_out:,} more of {one.total:,} rows are not shown."] if one.left_out else []
+    if not one.left_out:
+        return []
+    where = f" All are in {one.file}, beside this report." if one.file else ""
+    return [f"The first {len(one.rows):,} of {one.total:,} rows.{where}"]

@@ -19,7 +19,7 @@ from misp_playbook_lib.model.selection import Selection
 from misp_playbook_lib.model.values import ValuesRead
 from misp_playbook_lib.model.warninglist import Warninglist, WarninglistEntry, WarninglistRows, WarninglistSpec
 from misp_playbook_lib.report.correlation import impact_line
-from misp_playbook_lib.report.tables import Table, table
+from misp_playbook_lib.report.tables import Own, Table, table
 
 Block = str | Table
 
@@ -39,7 +39,9 @@ def server_view(server: MispServer) -> list[Block]:
         ("TLS certificate verified", "yes" if server.verified else "NO: misp_verifycert is False in the vault"),
     ]
     title = "SANDBOX: nothing here reaches a real server" if server.sandbox else "MISP server"
-    return [table(title, ("", "Value"), rows)]
+    return [
+        table(title, ("What", "Value"), [(name, Own(value, value if name == "Server" else "")) for name, value in rows])
+    ]
 
 
 def modules_view(found: ModulesFound) -> list[Block]:
@@ -48,7 +50,7 @@ def modules_view(found: ModulesFound) -> list[Block]:
         return ["No module is wanted."]
     rows = [(one.row.name, one.detail, ", ".join(one.accepts)) for one in found.modules]
     blocks: list[Block] = [f"{found.problem} ({found.url})"] if found.problem else []
-    return [*blocks, table(f"Modules at {found.url}", ("Module", "Status", "Accepted input"), rows)]
+    return [*blocks, table(Own(f"Modules at {found.url}"), ("Module", "Status", "Accepted input"), rows)]
 
 
 def selection_line(selection: Selection) -> str:

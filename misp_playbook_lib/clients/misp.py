@@ -121,8 +121,8 @@ class MispClient:
             raise _unexpected("users/view/me") from error
 
     def warninglists(self) -> tuple[WarninglistRow, ...]:
-        """Return every list of the server, without entries (POST warninglists/index)."""
-        answer = self._read("warninglists/index", {})
+        """Return every list of the server, without entries (GET warninglists/index)."""
+        answer = self._get("warninglists/index")
         try:
             rows = [row["Warninglist"] for row in answer["Warninglists"]]
             return tuple(

@@ -6,7 +6,8 @@ wanted to ask and did not is noted as owed: the next run makes good for it, also
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 from misp_playbook_lib.model.indicators import Indicator
@@ -18,6 +19,7 @@ KEPT_FOR = {LookupStatus.ANSWERED: 24 * HOUR, LookupStatus.NOTHING_KNOWN: 6 * HO
 """Seconds that an outcome is kept; failures are not."""
 OWED_FOR = 30 * 24 * HOUR
 _VERSION = 1
+_FIELDS = attrgetter(*(field.name for field in fields(Enrichment)))
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     server TEXT, module TEXT, type TEXT, value TEXT, at REAL, status TEXT, detail TEXT, enrichments TEXT,
@@ -75,10 +77,7 @@ class LookupCache:
                     (*self._of, question.type, question.value),
                 ).fetchone()
                 if row:
-                    enrichments = tuple(
-                        Enrichment(**{**fields, "kind": EnrichmentKind(fields["kind"])})
-                        for fields in json.loads(row[2])
-                    )
+                    enrichments = tuple(Enrichment(*texts, EnrichmentKind(kind)) for *texts, kind in json.loads(row[2]))
                     found[question] = Remembered(LookupStatus(row[0]), row[1], enrichments, max(0.0, now - row[3]))
         return found
 
@@ -100,7 +99,7 @@ class LookupCache:
         with self._store.transaction() as connection:
             connection.execute("DELETE FROM owed WHERE server = ? AND module = ? AND type = ? AND value = ?", row)
             if status in KEPT_FOR:
-                texts = json.dumps([asdict(one) for one in enrichments], ensure_ascii=False)
+                texts = json.dumps([_FIELDS(one) for one in enrichments], ensure_ascii=False)
                 kept = (*row, now, status.value, detail, texts)
                 connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", kept)
 

@@ -57,7 +57,7 @@ def most_in(window: float, debits: list[tuple[float, int]]) -> int:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_500_mixed_lookups_never_exceed_a_window_and_use_95_percent_of_it(ledger: Open, seed: int) -> None:
+def test_seed_defect_18_500_lookups_never_exceed_a_window_and_use_95_percent_of_it(ledger: Open, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - the same lookups in every run
     calls = MODULE_TABLE["virustotal_public"].calls
     costs = [calls[kind] for kind in chance.choices(("md5", "hostname", "ip-dst"), k=500)]

@@ -224,17 +224,17 @@ def _brief_matches(result: CorrelationResult) -> Table:
     rows = [
         (
             match.entry,
-            "" if match.attribute.value == match.entry else match.attribute.value,
-            f"{match.attribute.type}{', to_ids' if match.attribute.to_ids else ''}",
-            match.attribute.comment,
-            match.attribute.event.id,
             match.attribute.event.info,
+            match.attribute.event.id,
             match.attribute.event.date,
+            f"{match.attribute.type}{', to_ids' if match.attribute.to_ids else ''}",
             match.warns,
+            "" if match.attribute.value == match.entry else match.attribute.value,
+            match.attribute.comment,
         )
         for match in result.matches
     ]
-    columns = ("Entry", "Attribute, if different", "Type", "Comment", "Event", "Event info", "Date", "MISP warns")
+    columns = ("Entry", "Event info", "Event", "Date", "Type", "MISP warns", "Attribute, if different", "Comment")
     return table(correlation.MATCHES, columns, rows)
 
 

@@ -64,11 +64,15 @@ def markdown_chunks(summary: Summary, *, brief: bool) -> list[Chunk]:
 
 
 def blocks_of(section: Section, *, brief: bool) -> list[Block]:
-    """Return a section's blocks, its tables with as many rows as there can be room for."""
-    return [
-        replace(block, rows=block.rows[:MAX_ROWS]) if isinstance(block, Table) else block
-        for block in (section.brief or section.blocks if brief else section.blocks)
-    ]
+    """Return a section's blocks, its tables with as many rows as there can be room for, in short no empty columns."""
+    blocks: list[Block] = []
+    for block in section.brief or section.blocks if brief else section.blocks:
+        if isinstance(block, Table):
+            bounded = replace(block, rows=block.rows[:MAX_ROWS])
+            blocks.append(_without_empty_columns(bounded) if brief else bounded)
+        else:
+            blocks.append(block)
+    return blocks
 
 
 def pack(
@@ -112,6 +116,14 @@ def left_out(left: Mapping[str, int]) -> str:
         return ""
     kinds = "; ".join(f"{name} {count:,}" for name, count in list(left.items())[:4])
     return f"Left out here: {sum(left.values()):,} rows ({kinds}{'; …' if len(left) > 4 else ''})."  # noqa: PLR2004
+
+
+def _without_empty_columns(one: Table) -> Table:
+    kept = [index for index in range(len(one.columns)) if any(row[index] for row in one.rows)]
+    if not kept:
+        return one
+    rows = tuple(tuple(row[index] for index in kept) for row in one.rows)
+    return replace(one, columns=tuple(one.columns[index] for index in kept), rows=rows)
 
 
 def _cost(chunk: Chunk, rows: Iterable[str], each: int, weigh: Callable[[str], int]) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ from misp_playbook_lib.model.results import CorrelationResult
 from misp_playbook_lib.model.warninglist import WarninglistType
 from misp_playbook_lib.parameters import PAP_LEVELS, TLP_LEVELS, PlaybookParameters
 from misp_playbook_lib.report.summary import Section, Summary
-from misp_playbook_lib.report.tables import cut, markdown_code, one_line, table
+from misp_playbook_lib.report.tables import markdown_code, one_line, table
 from misp_playbook_lib.settings import Settings
 from misp_playbook_lib.steps.notify import Message, Receipt
 from misp_playbook_lib.steps.notify_parts import left_out, markdown_chunks, pack
@@ -65,6 +66,8 @@ DATA_TYPES = {
 }
 """TheHive's default observable types by what an entry is recognised as; anything else is `other`."""
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
 Observable = dict[str, Any]
 
 
@@ -101,7 +104,7 @@ class TheHiveNotifier:
         )
         foot = f"{left_out(left)} {summary.pointer}".strip()
         alert = {
-            "type": cut(wanted.thehive_alert_type or SOURCE, MAX_TYPE),
+            "type": one_line(wanted.thehive_alert_type or SOURCE, MAX_TYPE),
             "source": SOURCE,
             "sourceRef": _bounded_reference(wanted.thehive_alert_reference or reference(summary)),
             "title": one_line(wanted.thehive_alert_title or summary.title, MAX_TITLE),
@@ -198,7 +201,7 @@ def _no_observables(not_taken: Sequence[tuple[str, str]]) -> list[Section]:
 def _refusal(data: str) -> str:
     if len(data) > MAX_OBSERVABLE:
         return f"{len(data):,} characters, TheHive takes {MAX_OBSERVABLE:,}"
-    return "" if data.strip() and "\0" not in data else "empty, or with a null byte"
+    return "" if data.strip() and not _NO_TEXT.search(data) else "empty, or with a null byte or half a character"
 
 
 def _hits(matches: CorrelationResult | None) -> dict[str, str]:

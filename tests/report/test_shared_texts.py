@@ -53,7 +53,7 @@ def test_indicators_are_defanged_and_invisible_characters_shown() -> None:
 
 def test_a_markdown_table_says_how_many_rows_it_leaves_out() -> None:
     text = as_markdown(table("Rows", ("A",), [("a|b",), ("c",), ("d",)], first=2))
-    assert text == "| A |\n| --- |\n| `a\\|b` |\n| `c` |\n\n1 more of 3 rows are not shown."
+    assert text == "| A |\n| --- |\n| `a\\|b` |\n| `c` |\n\nThe first 2 of 3 rows."
 
 
 def test_fixed_width_lines_are_a_head_and_a_line_a_row() -> None:

@@ -12,7 +12,7 @@ from misp_playbook_lib.errors import ParameterError, SettingsError
 from misp_playbook_lib.model.results import ApplyOutcome, AttributeMatch, DeliveryStatus
 from misp_playbook_lib.model.warninglist import WarninglistEntry
 from misp_playbook_lib.parameters import PlaybookParameters
-from misp_playbook_lib.report import history
+from misp_playbook_lib.report import exports, history
 from misp_playbook_lib.report.summary import Summary
 from misp_playbook_lib.sandbox import Sandbox
 from misp_playbook_lib.settings import Settings, load_settings
@@ -43,7 +43,7 @@ class Run:
     def tell(self, one: Summary, service: str = "Slack") -> DeliveryStatus:
         assert one.matches is not None
         assert self.state.folder is not None
-        history.write_matches(self.state.folder, one.matches.matches)
+        (self.state.folder / exports.MATCHES).write_text(exports.matches(one.matches.matches))
         return self.deliveries.deliver(service, one).status
 
     def archive(self) -> None:
@@ -249,16 +249,6 @@ def test_a_sandboxs_messages_are_not_sent_to_real_services(archive: Path, settin
 def test_a_run_that_is_not_there_is_told(archive: Path, settings: Settings, run_id: str) -> None:
     with pytest.raises(ParameterError, match="There is no run"):
         deliver_later(archive, run_id, settings)
-
-
-def test_the_matches_kept_as_csv_hold_no_formula_and_every_uuid(tmp_path: Path) -> None:
-    history.write_matches(tmp_path, [match(1, "=HYPERLINK(1)", info="+1", comment='a,b\n"c"'), match(2)])
-    text = (tmp_path / "matches.csv").read_text()
-    assert "\n=" not in text
-    assert ",=" not in text
-    assert "'=HYPERLINK(1)" in text
-    assert "attribute-1" in text
-    assert "attribute-2" in text
 
 
 def test_thehive_is_told_the_whole_list(archive: Path, settings: Settings, sandbox: Sandbox) -> None:

@@ -139,7 +139,7 @@ def test_ten_thousand_matches_are_there_or_counted_with_a_pointer_to_the_report(
     delivery = send_all(service, messages)
     assert (delivery.status, delivery.parts, len(chat.posts)) == (DeliveryStatus.SENT, 5, 5)
     rows = [line for post in chat.posts for line in post["text"].split("\n") if line.startswith("| `host-")]
-    found = [line for line in rows if line.count("|") == 9]
+    found = [line for line in rows if line.count("|") == 8]
     left = re.search(r"Matches in MISP events ([\d,]+)", chat.posts[-1]["text"])
     assert left is not None
     assert len(found) + int(left[1].replace(",", "")) == 10_000
@@ -158,7 +158,7 @@ def test_defect_23_a_long_text_is_split_between_rows_with_heads_repeated_and_par
         assert cells(text) == {0}
     holding = [text for text in texts if "### MISP event matches" in text]
     assert len(holding) > 1
-    assert all("| Entry | Attribute, if different |" in text for text in holding)
+    assert all("| Entry | Event info | Event |" in text for text in holding)
     assert sum(text.count("«évènement»") for text in holding) == 150
 
 

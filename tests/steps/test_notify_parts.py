@@ -68,6 +68,19 @@ def test_every_row_is_in_a_part_or_counted_and_no_part_is_too_heavy(
         assert sum(len(text) + 1 for text in said) <= room
 
 
+def test_a_column_in_which_nothing_stands_is_left_out_in_short() -> None:
+    heads = [
+        [
+            chunk.head.split("\n")[-2]
+            for chunk in markdown_chunks(summary(found), brief=True)
+            if "Event info" in chunk.head
+        ]
+        for found in ([match(1)], [match(1, comment="seen")])
+    ]
+    columns = "| Entry | Event info | Event | Date | Type | MISP warns |"
+    assert heads == [[columns], [f"{columns} Comment |"]]
+
+
 def test_no_more_rows_are_rendered_than_there_can_be_room_for() -> None:
     [table] = [
         chunk

@@ -103,10 +103,10 @@ def test_an_observable_says_its_comment_and_what_it_hits() -> None:
 
 
 def test_what_thehive_will_not_take_is_listed_with_the_reason() -> None:
-    given = ["a.example", "x" * 5_000, "nul\0byte", "hxxp://a[.]example/", "http://a.example/"]
+    given = ["a.example", "x" * 5_000, "nul\0byte", "half\ud800", "hxxp://a[.]example/", "http://a.example/"]
     made = alert(summary(entries=entries(*given)))
     assert [one["data"] for one in made["observables"]] == ["a.example", "http://a.example/"]
-    assert "3 entries are no observables" in made["description"]
+    assert "4 entries are no observables" in made["description"]
     listed = made["summary"].partition("### Warninglist details")[0]
     assert "5,000 characters, TheHive takes 4,096" in listed
     assert "null byte" in listed

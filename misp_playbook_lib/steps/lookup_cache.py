@@ -77,7 +77,9 @@ class LookupCache:
                     (*self._of, question.type, question.value),
                 ).fetchone()
                 if row:
-                    enrichments = tuple(Enrichment(*texts, EnrichmentKind(kind)) for *texts, kind in json.loads(row[2]))
+                    enrichments = tuple(
+                        Enrichment(*(*texts, EnrichmentKind(kind))) for *texts, kind in json.loads(row[2])
+                    )
                     found[question] = Remembered(LookupStatus(row[0]), row[1], enrichments, max(0.0, now - row[3]))
         return found
 

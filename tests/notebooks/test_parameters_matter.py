@@ -15,6 +15,7 @@ VALUES = ["johnshopkin.net # C2", "158.255.208.168"]
 SHOWN_ELSEWHERE = {
     "warninglist_values_action": "test_road.py::test_replace_leaves_exactly_the_values_given",
     "misp_modules_wait": "tests/steps/test_enrich.py",
+    "enrich_all": "tests/steps/test_lookups.py",
 }
 
 

@@ -35,6 +35,7 @@ ACCEPTS = {
     "virustotal_public": ("hostname", "ip-src", "ip-dst", "md5"),
     "shodan": ("ip-src", "ip-dst"),
     "countrycode": ("hostname", "domain"),
+    "csvimport": (),
 }
 
 
@@ -201,6 +202,12 @@ def test_a_key_that_is_missing_and_a_module_that_is_absent_are_no_failures(desk:
     assert "not configured: virustotal_apikey is not in the vault" in lookups_line(keyless)
     assert "not on the module server" in lookups_line(absent)
     assert lookup_problems(keyless) == lookup_problems(absent) == []
+
+
+def test_a_module_that_takes_no_attribute_is_skipped(modules: Modules, desk: Make) -> None:
+    results = desk(enrich_with=["csvimport"]).collect(planned(MD5), "ER:3")
+    assert modules.requests == []
+    assert "takes no attribute, so it is no expansion module" in lookups_line(results)
 
 
 def test_with_tlp_red_nothing_is_asked(modules: Modules, desk: Make) -> None:

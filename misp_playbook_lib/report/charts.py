@@ -116,13 +116,13 @@ def _bars(title: str, names: str, figures: Mapping[str, int | float], *, upright
         style=style,
     )
     ordered = figures if upright else dict(reversed(list(figures.items())))
-    chart = (Bar if upright else HorizontalBar)(config, xml_filters=[_without_scripts])
+    chart = (Bar if upright else HorizontalBar)(config)
     chart.x_labels = [_label(name) for name in ordered]
     chart.add(title, list(ordered.values()))
     rows = [(name, f"{figure:,.0f}") for name, figure in figures.items()]
     told = "; ".join(f"{_label(name)} {figure}" for name, figure in rows[:MOST_BARS])
     more = f"; and {len(rows) - MOST_BARS} more" if len(rows) > MOST_BARS else ""
-    svg = tostring(chart.render_tree(), encoding="unicode")
+    svg = tostring(_without_scripts(chart.render_tree()), encoding="unicode")
     return Chart(svg, f"{title}: {told}{more}.", table(title, (names, "Figure"), rows))
 
 

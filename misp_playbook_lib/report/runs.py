@@ -73,9 +73,8 @@ class Runs:
         return lists
 
     def before(self, run: Run) -> Run | None:
-        """Return the last comparable run of the same list before this one."""
-        mine = self.by_list.get(run.key, [])
-        return next((one for one in mine if one.run_id < run.run_id and one.comparable), None)
+        """Return the last comparable run of the same list, for a run that is not among them yet."""
+        return next((one for one in self.by_list.get(run.key, []) if one.comparable), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def table(
 def as_text(one: Table) -> str:
     """Render for a terminal, indicators defanged."""
     pretty = _pretty(one, plain_text)
-    return "\n".join([visible(one.caption), pretty.get_string(), *_note(one)])
+    return "\n".join([plain_text(one.caption), pretty.get_string(), *_note(one)])
 
 
 def as_markdown(one: Table) -> str:

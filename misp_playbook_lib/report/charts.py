@@ -132,10 +132,10 @@ def _label(name: str) -> str:
 
 
 def _without_scripts(root: Element) -> Element:
-    """Take out the scripts that pygal brings: nothing in a report runs."""
+    """Take out the scripts and comments that pygal brings: nothing in a report runs."""
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag.rpartition("}")[2] == "script":
+            if not isinstance(child.tag, str) or child.tag.rpartition("}")[2] == "script":
                 parent.remove(child)
     return root
 

@@ -104,7 +104,7 @@ def test_hostile_texts_arrive_inert_and_break_no_table() -> None:
 
 
 def test_two_cells_that_the_server_would_join_into_a_link_stay_two() -> None:
-    [message] = notifier().render(summary([match(1, "<a", info="x> @all")]))
+    [message] = notifier().render(summary([match(1, "<a", info="@all x>")]))
     assert lively(stored(message)) == []
 
 

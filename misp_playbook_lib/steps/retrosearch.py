@@ -23,7 +23,8 @@ from misp_playbook_lib.model.results import (
 )
 from misp_playbook_lib.model.tracing import Trace, Tracer
 from misp_playbook_lib.model.warninglist import ALL_ATTRIBUTES, WarninglistType
-from misp_playbook_lib.steps.scan import Scan, chunks
+from misp_playbook_lib.steps.queries import chunks
+from misp_playbook_lib.steps.scan import Scan
 
 CHUNK_VALUES = 10_000
 """Values a query: MISP answers 10,000 in half a second and fails at 300,000."""

@@ -22,6 +22,7 @@ from misp_playbook_lib.model.results import ApplyOutcome
 from misp_playbook_lib.model.warninglist import WarninglistEntry, WarninglistSpec, WarninglistType
 from misp_playbook_lib.report.archive import state_folder
 from misp_playbook_lib.sandbox import Sandbox
+from misp_playbook_lib.sandbox.server import Request, Response
 from misp_playbook_lib.steps import apply as applying
 from misp_playbook_lib.steps.locks import list_lock
 
@@ -253,14 +254,50 @@ def test_a_request_that_times_out_and_is_carried_out_late_doubles_nothing(
     if existing:
         add(sandbox, "a")
     planned = writer.plan("append", "a", "b")
-    late = threading.Event()
-    meanwhile(sandbox, "/warninglists/(add|edit)", late.wait)
-    meanwhile(sandbox, "/warninglists/(add|edit)", late.set, skip=1)
-    writer.misp.pymisp.timeout = (5.0, 0.2)
+    original, late, landed, seen = sandbox.misp.handle, threading.Event(), threading.Event(), 0
+
+    def handle(request: Request) -> Response:
+        nonlocal seen
+        if not re.search("/warninglists/(add|edit)", request.path):
+            return original(request)
+        seen += 1
+        if seen == 1:  # carried out when the second one is there, between its reading and its writing
+            late.wait()
+            response = original(request)
+            landed.set()
+            return response
+        late.set()
+        landed.wait()
+        return original(request)
+
+    sandbox.misp.handle = handle  # type: ignore[method-assign]  # a hook into a server of the test's own
+    writer.misp.pymisp.timeout = (5.0, 0.5)
     applied = writer.apply(planned)
     assert applied.outcome is (ApplyOutcome.UPDATED if existing else ApplyOutcome.CREATED)
-    sandbox.misp.stop()
+    assert seen == 2
     assert held(sandbox) == ["a", "b"]
+
+
+def test_a_last_attempt_whose_answer_was_lost_is_seen_to_be_carried_out(sandbox: Sandbox, writer: Writer) -> None:
+    add(sandbox, "a")
+    sandbox.misp.faults.add("/warninglists/edit", "500", times=applying.ATTEMPTS - 1)
+    sandbox.misp.faults.add("/warninglists/edit", "lost")
+    assert writer.write("append", "b").outcome is ApplyOutcome.UPDATED
+    assert held(sandbox) == ["a", "b"]
+
+
+@pytest.mark.parametrize("action", ["append", "replace"])
+def test_what_is_stored_otherwise_than_planned_is_told(sandbox: Sandbox, writer: Writer, action: str) -> None:
+    list_id = add(sandbox, "a")
+
+    def double() -> None:
+        with sandbox.misp.state.write() as db:
+            db.execute("INSERT INTO warninglist_entries (warninglist_id, value) VALUES (?, 'b')", [list_id])
+
+    meanwhile(sandbox, "/edit/", double, after=True)
+    with pytest.raises(ChangedMeanwhile, match=r"is not as planned: .* 1 entries more \(b\)"):
+        writer.write(action, "b")
+    assert len(writes(sandbox)) == 1
 
 
 # others write too
@@ -415,8 +452,9 @@ def test_another_run_on_this_machine_is_waited_for_and_that_is_told(
     with list_lock(writer.misp.server.url, "Mine"):
         running = threading.Thread(target=writer.apply, args=[planned])
         running.start()
-        while "is writing to Mine: waiting" not in caplog.text:
+        while running.is_alive() and "is writing to Mine: waiting" not in caplog.text:
             running.join(0.01)
+        assert "is writing to Mine: waiting" in caplog.text
         assert held(sandbox) == ["a"]
     running.join()
     assert held(sandbox) == ["a", "b"]

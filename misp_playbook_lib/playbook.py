@@ -13,7 +13,6 @@ from misp_playbook_lib.errors import PlaybookError, ServiceError, SettingsError
 from misp_playbook_lib.model.indicators import RECOGNITION_RULES
 from misp_playbook_lib.model.modules import (
     Lookups,
-    MispServer,
     ModulesFound,
     availability,
 )
@@ -35,6 +34,7 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistSpec,
     WarninglistType,
 )
+from misp_playbook_lib.open_run import STEP_OF_VARIABLE, OpenRun
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import display, exports, facts, undo, views
 from misp_playbook_lib.report.correlation import impact_line, matches_line
@@ -45,9 +45,8 @@ from misp_playbook_lib.report.tables import table
 from misp_playbook_lib.settings import Settings, load_settings
 from misp_playbook_lib.state import Outcome, RunState, StepRecord
 from misp_playbook_lib.steps import apply as applying
-from misp_playbook_lib.steps.deliver import Deliveries
 from misp_playbook_lib.steps.entries import read_values, refuse_findings
-from misp_playbook_lib.steps.lookups import LookupDesk
+from misp_playbook_lib.steps.order import in_order
 from misp_playbook_lib.steps.retrosearch import impact, retrosearch
 
 PUBLISHED = {True: Published.YES, False: Published.NO, None: Published.BOTH}
@@ -55,16 +54,11 @@ RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 """Set by the runner: the run's folder, and the sign that nobody is watching."""
 
 
-class Playbook:
-    """An open run: settings, connection and state. Make one with `Playbook.open`."""
+class Playbook(OpenRun):
+    """The steps of an open run. Make one with `Playbook.open`."""
 
     def __init__(self, parameters: PlaybookParameters, settings: Settings, misp: MispClient, state: RunState) -> None:
-        self.parameters = parameters
-        self.settings = settings
-        self.misp = misp
-        self.state = state
-        self._deliveries = Deliveries(parameters, settings, state)
-        self._lookups = LookupDesk(parameters, settings)
+        super().__init__(parameters, settings, misp, state)
         self._undo = undo.UndoRecord(state.folder or undo.interactive_folder(state.run_id), misp.server.url)
         self._applied: Applied | None = None
         self._results: dict[str, LookupResults] = {}
@@ -78,7 +72,7 @@ class Playbook:
             ServiceError: MISP cannot be reached or does not accept the key.
 
         """
-        display.register()
+        display.register(STEP_OF_VARIABLE)
         folder = os.environ.get(RUN_DIR_VARIABLE)
         run_id = Path(folder).name if folder else f"interactive-{uuid.uuid4().hex[:8]}"
         started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -90,13 +84,11 @@ class Playbook:
             state.facts["server"] = asdict(misp.server)
             display.link(misp.server.url, archived=state.folder is not None)
             step.summary = misp.server.line
-        return cls(parameters, settings, misp, state)
+        opened = cls(parameters, settings, misp, state)
+        opened._go_on()
+        return opened
 
-    @property
-    def server(self) -> MispServer:
-        """The server this run works on."""
-        return self.misp.server
-
+    @in_order("PR:2")
     def find_modules(self) -> ModulesFound:
         """PR:2. Look for the wanted modules on the module server; what is absent is skipped later."""
         url, wanted = self.parameters.misp_modules_url, self.parameters.enrich_with
@@ -122,6 +114,7 @@ class Playbook:
             rules = table("How an entry's type is recognised", ("Type", "Recognised by", "Example"), RECOGNITION_RULES)
             return display.as_view([rules])
 
+    @in_order("IN:1")
     def warninglists(self) -> WarninglistRows:
         """IN:1. Return the server's lists."""
         with self.state.step("IN:1", "MISP warninglists") as step:
@@ -129,6 +122,7 @@ class Playbook:
             step.summary = f"{len(rows)} lists on the server."
             return WarninglistRows(rows)
 
+    @in_order("IN:2")
     def select_warninglist(self, lists: WarninglistRows) -> Selection:
         """IN:2. Find the list by ID, else by its exact name among `lists`; no such name: it will be created.
 
@@ -145,6 +139,7 @@ class Playbook:
             step.summary = views.selection_line(selected)
             return selected
 
+    @in_order("IN:3")
     def details(self, selection: Selection) -> WarninglistSpec:
         """IN:3. Say what the list's details shall be; empty parameters keep or default."""
         wanted = self.parameters
@@ -159,6 +154,7 @@ class Playbook:
             step.summary = views.spec_line(spec)
             return spec
 
+    @in_order("IN:4 values")
     def read_values(self, selection: Selection, details: WarninglistSpec) -> ValuesRead:
         """IN:4. Gather the entries from parameter, file and event, correct and check them.
 
@@ -182,6 +178,7 @@ class Playbook:
             step.summary = views.values_line(values)
             return values
 
+    @in_order("IN:4")
     def plan(self, selection: Selection, details: WarninglistSpec, values: ValuesRead) -> WarninglistPlan:
         """IN:4. Work out what would change; nothing is sent.
 
@@ -200,6 +197,7 @@ class Playbook:
                 step.summary += f" Every change: {undo.DIFF} in the run folder."
             return planned
 
+    @in_order("IN:5")
     def apply(self, planned: WarninglistPlan) -> Applied:
         """IN:5. Create or update the list, and read it back.
 
@@ -218,6 +216,7 @@ class Playbook:
             self._note_list(applied)
             return applied
 
+    @in_order("IN:6")
     def enable(self, applied: Applied) -> Applied:
         """IN:6. Enable the list if that is wanted and it is not.
 
@@ -239,6 +238,7 @@ class Playbook:
                 self._note_list(applied)
             return applied
 
+    @in_order("IN:7")
     def link(self, applied: Applied) -> display.Link | display.View:
         """IN:7. Link to the list in MISP."""
         with self.state.step("IN:7", "View the warninglist in MISP") as step:
@@ -249,6 +249,7 @@ class Playbook:
             step.summary = url
             return display.Link(url, f"Warninglist {applied.plan.name} in MISP")
 
+    @in_order("ER:1")
     def retrosearch(self, applied: Applied) -> CorrelationResult:
         """ER:1. Find the attributes in MISP that the list's entries hit, and say on which MISP warns."""
         wanted = self.parameters
@@ -276,6 +277,7 @@ class Playbook:
         """Begin to ask the modules, beside the retro-search; `enrich` collects what they answer."""
         self._lookups.start(modules, applied.plan)
 
+    @in_order()
     def enrich(self, code: str, modules: ModulesFound, applied: Applied) -> Lookups:
         """ER:2, ER:3. Collect what the modules that belong to a step know about the entries."""
         with self.state.step(code, {"ER:2": "Query VirusTotal", "ER:3": "Query Shodan"}[code]) as step:
@@ -288,6 +290,7 @@ class Playbook:
             self._note_lookups(step, results)
             return Lookups(results)
 
+    @in_order("EN:1")
     def summarise(self, applied: Applied, matches: CorrelationResult, lookups: Iterable[Lookups]) -> Summary:
         """EN:1. Put together what was done, found and missed, in Markdown."""
         with self.state.step("EN:1", "Create the summary of the playbook") as step:
@@ -309,14 +312,17 @@ class Playbook:
                 (self.state.folder / "summary.md").write_text(summary.markdown, encoding="utf-8")
             return summary
 
+    @in_order("EN:2 Mattermost")
     def send_to_mattermost(self, summary: Summary, *, again: bool = False) -> Delivery:
         """EN:2. Post the summary to Mattermost, as the option says; once in a run unless `again`."""
         return self._deliveries.deliver("Mattermost", summary, again=again)
 
+    @in_order("EN:2 Slack")
     def send_to_slack(self, summary: Summary, *, again: bool = False) -> Delivery:
         """EN:2. Post the summary to Slack; once in a run unless `again`."""
         return self._deliveries.deliver("Slack", summary, again=again)
 
+    @in_order("EN:3")
     def send_to_thehive(self, summary: Summary, *, again: bool = False) -> Delivery:
         """EN:3. Add an alert with the entries as observables; once in a run unless `again`."""
         return self._deliveries.deliver("TheHive", summary, again=again)

@@ -79,6 +79,8 @@ class RunState:
         """Run a step, record how it ended, and save; an error is recorded and raised on."""
         record = self.steps[code] = StepRecord(code, title)
         self.error = ""
+        if self.crash.startswith(f"{code} {title}: "):  # an analyst runs again what broke
+            self.crash = ""
         begun = datetime.now(UTC)
         try:
             yield record

@@ -100,7 +100,7 @@ def test_every_problem_is_told_at_once_with_the_nearest_name() -> None:
 
 def test_untouched_parameters_refuse_to_start() -> None:
     with pytest.raises(ParameterError, match="name the list"):
-        PlaybookParameters.collect({})
+        PlaybookParameters.from_text({})
 
 
 @pytest.mark.parametrize("name", ["misp_key", "virustotal_apikey", "my_api_key", "slack_token"])

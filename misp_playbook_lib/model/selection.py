@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from misp_playbook_lib.errors import WarninglistError
 from misp_playbook_lib.model.warninglist import Warninglist, WarninglistRow
 
+NO_LIST = "warninglist_name and warninglist_id are both empty: name the list to create or to extend"
 _NEAR = 0.8
 """How alike two names are, by difflib's ratio and without regard to case, for one to be mentioned."""
 
@@ -25,9 +26,11 @@ def select(rows: Iterable[WarninglistRow], name: str, list_id: int) -> Selection
     """Choose by ID, which wins, else by exact name.
 
     Raises:
-        WarninglistError: several lists have that name.
+        WarninglistError: several lists have that name, or neither name nor ID is given.
 
     """
+    if not name and not list_id:
+        raise WarninglistError(NO_LIST)
     if list_id:
         return Selection(name, list_id)
     rows = tuple(rows)

@@ -1,11 +1,16 @@
 """Registers how a notebook shows the model's types; the model itself knows no HTML."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from types import TracebackType
 from typing import Any
 
 from IPython.core.getipython import get_ipython
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
 
+from misp_playbook_lib.errors import StepOrderError
 from misp_playbook_lib.model.modules import Lookups, MispServer, ModulesFound
 from misp_playbook_lib.model.plan import WarninglistPlan
 from misp_playbook_lib.model.results import Applied, CorrelationResult, Delivery
@@ -59,11 +64,16 @@ _FILES = {CorrelationResult: exports.MATCHES, Lookups: exports.ENRICHMENTS, Appl
 """The file of a run's folder that holds a result whole."""
 
 
-def register() -> None:
-    """Teach the running IPython, if there is one, to show the results of the steps."""
+def register(step_of_variable: Mapping[str, str]) -> None:
+    """Teach the running IPython, if there is one, to show the results of the steps.
+
+    `step_of_variable` names the step that makes each variable of the notebook: a cell that misses one says which to
+    run first.
+    """
     shell = get_ipython()
     if shell is None or shell.display_formatter is None:
         return
+    shell.set_custom_exc((NameError,), partial(_name_the_step, step_of_variable))  # type: ignore[no-untyped-call]
     formatters = shell.display_formatter.formatters
     for kind, blocks in _VIEWS.items():
         formatters["text/html"].for_type(kind, lambda one, blocks=blocks: html_of(blocks(one)))
@@ -74,6 +84,11 @@ def register() -> None:
     formatters["text/plain"].for_type(Link, lambda one, p, _: p.text(f"{visible(one.text)}: {one.url}"))
     formatters["text/markdown"].for_type(Summary, lambda one: one.markdown)
     formatters["text/plain"].for_type(Summary, lambda one, p, _: p.text(one.markdown))
+
+
+def show(view: View) -> None:
+    """Show blocks beside the result of a cell."""
+    display(view)  # type: ignore[no-untyped-call]
 
 
 def link(misp_url: str, *, archived: bool) -> None:
@@ -111,3 +126,20 @@ def _text(block: Block) -> str:
     if isinstance(block, Chart):
         return as_text(block.twin)
     return as_text(block) if isinstance(block, Table) else plain_text(block)
+
+
+def _name_the_step(
+    step_of_variable: Mapping[str, str],
+    shell: InteractiveShell,
+    kind: type[BaseException],
+    error: NameError,
+    trace: TracebackType | None,
+    tb_offset: int | None = None,
+) -> None:
+    """Say in one line which step makes a variable that is not there; any other name is shown as Python does."""
+    step = step_of_variable.get(error.name or "")
+    if step is None:
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        return
+    early = StepOrderError(f"{error.name} is not there yet: run {step} first, and then the cells below it.")
+    shell.showtraceback((StepOrderError, early, trace))

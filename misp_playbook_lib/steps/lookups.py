@@ -23,6 +23,9 @@ LOOK_SECONDS = 0.5
 NOTHING_ADDED = "nothing was added; enrich_all asks about all entries"
 KEPT = "not added by this run; enrich_all asks about all entries"
 
+_DECIDES = ("tlp", "dry_run", "enrich_all", "enrich_with", "misp_modules_url", "misp_modules_wait")
+"""The parameters that decide what is asked, and how."""
+
 Show = Callable[[str, Progress], None]
 
 
@@ -62,6 +65,14 @@ class LookupDesk:
         self._parameters = parameters
         self._settings = settings
         self._jobs: dict[str, _Job] = {}
+
+    def use(self, parameters: PlaybookParameters) -> None:
+        """Work by other parameters from here on; what was begun by others as to what may be asked is ended."""
+        if any(getattr(parameters, name) != getattr(self._parameters, name) for name in _DECIDES):
+            for job in self._jobs.values():
+                job.stop.set()
+            self._jobs.clear()
+        self._parameters = parameters
 
     def start(self, found: ModulesFound, plan: WarninglistPlan) -> None:
         """Begin to ask every module that can be asked, each in a thread of its own, and return at once."""

@@ -90,6 +90,12 @@ def test_a_lookup_dearer_than_a_minute_goes_when_the_window_is_empty_and_debits_
     assert isinstance(book.reserve([2], START + 120), Booking)
 
 
+def test_a_minute_holds_its_calls_and_not_one_more(ledger: Open) -> None:
+    book = ledger()
+    assert all(isinstance(book.reserve([1], START + second), Booking) for second in range(4))
+    assert book.reserve([1], START + 4) == Later(START + 60)
+
+
 def test_what_fills_the_window_goes_first(ledger: Open) -> None:
     book = ledger()
     first = book.reserve([2, 4, 6], START)

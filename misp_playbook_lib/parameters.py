@@ -88,9 +88,8 @@ class PlaybookParameters(BaseModel):
     )
     scan_max_attributes: int = _parameter(5_000_000, "ER:1", "how many attributes to read where all have to be read")
     tlp: str = _parameter("amber", "EN:1", "TLP of summary and alert: clear, green, amber, amber+strict or red")
-    pap: str = _parameter("green", "EN:1", "PAP of the alert: clear, green, amber or red")
     notify_when: str = _parameter(
-        NOTIFY_ALWAYS, "EN:1", "always, or on_change: only if the list changed or a match is new since its previous run"
+        NOTIFY_ALWAYS, "EN:2", "always, or on_change: only if the list changed or a match is new since its previous run"
     )
     send_to_mattermost_option: str = _parameter(
         "", "EN:2", "'via a chat message', 'via a chat message with card'; empty: do not send"
@@ -100,6 +99,7 @@ class PlaybookParameters(BaseModel):
     thehive_alert_title: str = _parameter("MISP Playbook Summary", "EN:3", "the alert's title")
     thehive_alert_reference: str = _parameter("", "EN:3", "the alert's sourceRef; empty: derived from list and content")
     thehive_alert_type: str = _parameter("MISP Playbook alert", "EN:3", "the alert's type")
+    pap: str = _parameter("green", "EN:3", "PAP of the alert: clear, green, amber or red")
 
     @field_validator("warninglist_name", "warninglist_description", mode="after")
     @classmethod

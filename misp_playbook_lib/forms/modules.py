@@ -1,0 +1,67 @@
+"""Which modules to ask, with what each costs and what its key is granted."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets as widgets  # type: ignore[import-untyped]
+
+from misp_playbook_lib.forms.form import Control, Form, control, look, names_of, show
+from misp_playbook_lib.model.modules import MODULE_TABLE, ModuleRow, Quota, module_row
+from misp_playbook_lib.playbook import Playbook
+from misp_playbook_lib.report.display import View, html_of
+from misp_playbook_lib.report.tables import Table, table
+
+
+def modules(run: Playbook) -> Form | View:
+    """PR:2. Which modules to ask; any other expansion module of the server can be named too."""
+    return show(run, names_of("PR:2"), lambda: _modules(run))
+
+
+def _modules(run: Playbook) -> Form:
+    wanted = run.parameters.enrich_with
+    names = list(dict.fromkeys([*MODULE_TABLE, *wanted]))
+    choice = widgets.SelectMultiple(options=names, value=tuple(wanted), rows=len(names), **look("enrich_with"))
+    other = widgets.Text(placeholder="the name of another module, then Enter", **look("another module"))
+    prices = widgets.HTML(html_of([_prices(run, names)]))
+
+    def add(_: Any) -> None:
+        name = other.value.strip()
+        if name:
+            names.extend([] if name in names else [name])
+            # Setting the options empties the choice, and an empty choice would be taken for the analyst's.
+            with choice.hold_trait_notifications():
+                chosen = choice.value
+                choice.options = names
+                choice.value = (*chosen, *([] if name in chosen else [name]))
+            other.value = ""
+            prices.value = html_of([_prices(run, names)])
+
+    other.on_submit(add)
+    controls = [
+        Control("enrich_with", choice, list) if name == "enrich_with" else control(run, name)
+        for name in names_of("PR:2")
+    ]
+    return Form(run, "PR:2", controls, [other, prices])
+
+
+def _prices(run: Playbook, names: Sequence[str]) -> Table:
+    rows = [(row.name, row.title, _key(run, row), _cost(row), _quota(run, row)) for row in map(module_row, names)]
+    columns = ("Module", "Title", "Key", "API calls a lookup", "API calls granted")
+    return table("What modules cost", columns, rows)
+
+
+def _key(run: Playbook, row: ModuleRow) -> str:
+    if not row.secret:
+        return "needs none"
+    return "in the vault" if run.settings.secret(row.secret) else f"{row.secret} is NOT in the vault: skipped"
+
+
+def _cost(row: ModuleRow) -> str:
+    return ", ".join(f"{type_} {calls}" for type_, calls in sorted(row.calls.items())) or "1"
+
+
+def _quota(run: Playbook, row: ModuleRow) -> str:
+    quota = Quota(*run.settings.calls(row.secret))
+    minute = f"{quota.per_minute:,} a minute" if quota.per_minute else ""
+    day = f"{quota.per_day:,} a day" if quota.per_day else ""
+    return ", ".join(filter(None, [minute, day])) or "no limit set in the vault"

@@ -38,15 +38,6 @@ def _message(one: Message) -> str:
     return f"<details><summary>{html_text(one.name)}</summary>{_pre(one.text)}{card}</details>"
 
 
-def _preview(run: Playbook, service: str, summary: Summary) -> str:
-    reason, messages = run.preview(service, summary)
-    said = html_of([f"{service}: {reason or f'will be told when its cell runs ({len(messages)} message(s)).'}"])
-    return said + "".join(
-        f"<details><summary>{html_text(one.name)}</summary>{_pre(one.text)}{_pre(one.card)}</details>"
-        for one in messages
-    )
-
-
 def _pre(text: str) -> str:
     lines = "\n".join(map(html_text, text.split("\n")))
     return f'<pre style="white-space: pre-wrap; max-height: 20em; overflow: auto" tabindex="0">{lines}</pre>'

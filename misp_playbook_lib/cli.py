@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -333,6 +334,57 @@ def check(file: Path, list_type: str, as_json: bool, accept_dangerous: bool) -> 
     click.echo(checking.render(file, findings, as_json=as_json), nl=bool(findings) or as_json)
     if blocking([found for _, found in findings], accept_dangerous=accept_dangerous):
         sys.exit(3)
+
+
+@main.command()
+@click.option(
+    "--vault",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("vault/keys.py"),
+    show_default=True,
+    help="Write this vault.",
+)
+def init(vault: Path) -> None:
+    """Ask for addresses and keys, write the vault for you alone, and see whether everything a run needs is there.
+
+    A vault that is there already is not overwritten. Exits with 3 if anything is in error, as doctor does.
+    """
+    from misp_playbook_lib import doctor as checkup  # noqa: PLC0415
+    from misp_playbook_lib import init as first  # noqa: PLC0415
+
+    def ask(words: str, hidden: bool, optional: bool) -> str:
+        words = f"{words}{' (Enter to leave out)' if optional else ''}"
+        default = "" if optional else None
+        answer: str = click.prompt(words, default=default, hide_input=hidden, show_default=False)
+        return answer
+
+    with _told_in_a_line():
+        first.refuse_existing(vault)
+        first.write_vault(vault, first.ask_for(ask, lambda problem: click.echo(problem, err=True)))
+    click.echo(f"Written: {vault}, readable by you alone.")
+    checks = checkup.examine(vault, Path("reports"), "http://127.0.0.1:6666")
+    click.echo(checkup.render(checks, as_json=False))
+    if any(check.health is checkup.Health.ERROR for check in checks):
+        sys.exit(3)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--case", "reference", default="", metavar="REF", help="The case's reference, for the folder's name.")
+@click.option("--sandbox", is_flag=True, help="Use an embedded sandbox instead of real servers.")
+@click.option("--playbook", default="create_custom_misp_warninglist", show_default=True, help="Open this playbook.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[JUPYTERLAB OPTIONS]")
+def lab(reference: str, sandbox: bool, playbook: str, arguments: Sequence[str]) -> None:
+    """Open JupyterLab on a copy of the playbook in cases/<date>-<REF>; the original stays as it is.
+
+    Every other option, such as --no-browser, is handed on to JupyterLab.
+    """
+    from misp_playbook_lib import lab as session  # noqa: PLC0415
+    from misp_playbook_lib import runner  # noqa: PLC0415
+
+    with _told_in_a_line():
+        notebook = runner.find_playbook(playbook)
+        today = datetime.now().astimezone().date()
+        sys.exit(session.open_lab(notebook, reference, arguments, sandbox=sandbox, today=today))
 
 
 @contextmanager

@@ -337,13 +337,7 @@ def check(file: Path, list_type: str, as_json: bool, accept_dangerous: bool) -> 
 
 
 @main.command()
-@click.option(
-    "--vault",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("vault/keys.py"),
-    show_default=True,
-    help="Write this vault.",
-)
+@click.option("--vault", type=click.Path(path_type=Path, dir_okay=False), default="vault/keys.py", show_default=True)
 def init(vault: Path) -> None:
     """Ask for addresses and keys, write the vault for you alone, and see whether everything a run needs is there.
 
@@ -352,16 +346,8 @@ def init(vault: Path) -> None:
     from misp_playbook_lib import doctor as checkup  # noqa: PLC0415
     from misp_playbook_lib import init as first  # noqa: PLC0415
 
-    def ask(words: str, hidden: bool, optional: bool) -> str:
-        words = f"{words}{' (Enter to leave out)' if optional else ''}"
-        default = "" if optional else None
-        answer: str = click.prompt(words, default=default, hide_input=hidden, show_default=False)
-        return answer
-
     with _told_in_a_line():
-        first.refuse_existing(vault)
-        first.write_vault(vault, first.ask_for(ask, lambda problem: click.echo(problem, err=True)))
-    click.echo(f"Written: {vault}, readable by you alone.")
+        first.make_vault(vault)
     checks = checkup.examine(vault, Path("reports"), "http://127.0.0.1:6666")
     click.echo(checkup.render(checks, as_json=False))
     if any(check.health is checkup.Health.ERROR for check in checks):

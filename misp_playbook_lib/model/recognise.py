@@ -55,6 +55,8 @@ def host(text: str) -> str | None:
     MISP converts with PHP's idn_to_ascii; the standard library's codec does the same mapping (IDNA 2003, ß to ss).
     """
     text = text.lower().strip(".")
+    if len(text) > _MAX_HOST:
+        return None
     if not text.isascii():
         try:
             text = text.encode("idna").decode("ascii")

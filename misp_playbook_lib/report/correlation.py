@@ -114,7 +114,7 @@ def impact_line(impact: Impact) -> str:
         f"in {impact.events:,} events"
     )
     if impact.busiest and impact.attributes > 1:
-        line += f"; {impact.busiest[1]:,} of them by one entry, {impact.busiest[0]}"
+        line += f"; the entry {impact.busiest[0]} alone on {impact.busiest[1]:,} of them"
     return f"{line}. Not all could be looked at: {impact.incomplete}." if impact.incomplete else f"{line}."
 
 

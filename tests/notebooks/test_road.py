@@ -88,15 +88,17 @@ def test_the_demo_again_finds_the_list_changes_nothing_and_says_so(demo: Ran, pl
 def test_the_run_folder_is_closed_to_others_and_holds_report_messages_and_what_undoes_the_run(demo: Ran) -> None:
     names = {path.name for path in demo.folder.iterdir()}
     undoing = {"undo.json", "warninglist-before.json", "warninglist-after.json"}
-    told = {"matches.csv", "mattermost-1.md"}
-    assert names == {"run.ipynb", "report.html", "summary.md", "run.json"} | undoing | told
+    tables = {"matches.csv", "enrichments.csv", "warninglist.json"}
+    assert names == {"run.ipynb", "report.html", "summary.md", "run.json", "mattermost-1.md"} | undoing | tables
     assert demo.folder.stat().st_mode & 0o777 == 0o700
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in demo.folder.iterdir())
 
 
 def test_progress_is_told_step_by_step(demo: Ran) -> None:
     told = [line.split()[0] for line in demo.output.splitlines() if line[:2] in ("PR", "IN", "ER", "EN")]
-    steps = ["PR:1", "PR:2", "PR:3", *(f"IN:{n}" for n in range(1, 8)), "ER:1", "ER:2", "ER:3", "EN:1"]
+    values_and_plan = ["IN:4", "IN:4"]
+    steps = ["PR:1", "PR:2", "PR:3", "IN:1", "IN:2", "IN:3", *values_and_plan, "IN:5", "IN:6", "IN:7"]
+    steps += ["ER:1", "ER:2", "ER:3", "EN:1"]
     assert told == [*steps, "EN:2", "EN:2", "EN:3", "EN:4"]
     assert f"Report: {demo.folder / 'report.html'}" in demo.output
 

@@ -405,7 +405,8 @@ def test_the_impact_counts_what_added_entries_would_warn_on(ours: MispClient, mi
     misp.add_event("Silent", [{"type": "domain", "value": "b.example", "to_ids": False}])
     found = impact(ours, listed("hostname", ["a.example", "0.b.example"]))
     assert impact_line(found) == (
-        "Once enabled, the 2 added entries would warn on 4 attributes in 3 events; 3 of them by one entry, a.example."
+        "Once enabled, the 2 added entries would warn on 4 attributes in 3 events; "
+        "the entry a.example alone on 3 of them."
     )
     assert impact_line(impact(ours, listed("string", ["b.example"]))).endswith("no attribute that MISP holds.")
 

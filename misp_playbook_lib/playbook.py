@@ -38,8 +38,7 @@ from misp_playbook_lib.open_run import STEP_OF_VARIABLE, OpenRun
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import display, exports, facts, undo, views
 from misp_playbook_lib.report.correlation import impact_line, matches_line
-from misp_playbook_lib.report.counting import shown_count
-from misp_playbook_lib.report.progress import shown_progress
+from misp_playbook_lib.report.progress import shown_count, shown_progress
 from misp_playbook_lib.report.summary import TITLE, Summary, summarise
 from misp_playbook_lib.report.tables import table
 from misp_playbook_lib.settings import Settings, load_settings

@@ -1,10 +1,10 @@
-"""Shows an analyst how far the questions to modules are; a run that nobody watches shows nothing."""
+"""Shows an analyst how far something is and how long it will take still; a run that nobody watches shows nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from tqdm.auto import tqdm  # type: ignore[import-untyped]
+from tqdm.auto import tqdm
 
 
 class Counted(Protocol):
@@ -19,7 +19,7 @@ class Counted(Protocol):
 @contextmanager
 def shown_progress(*, quiet: bool) -> Iterator[Callable[[str, Counted], None]]:
     """Show a bar for each title while the block runs: how many are done, what is asked, about how long it will take."""
-    bars: dict[str, tqdm] = {}
+    bars: dict[str, tqdm[NoReturn]] = {}
 
     def show(title: str, counted: Counted) -> None:
         if quiet or not counted.total:
@@ -35,3 +35,15 @@ def shown_progress(*, quiet: bool) -> Iterator[Callable[[str, Counted], None]]:
     finally:
         for bar in bars.values():
             bar.close()
+
+
+@contextmanager
+def shown_count(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar while the block runs; what is yielded is told how many are done, of about how many."""
+    with tqdm(desc=title, disable=quiet, unit_scale=True, unit="", leave=False) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show

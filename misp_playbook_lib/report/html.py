@@ -22,6 +22,7 @@ _FENCE = re.compile(r"^(```|~~~)")
 _HEADING = re.compile(r"^(#{1,6}) +(.+?)(?: +#+)?$")
 _CODE = re.compile(r"[A-Z]{2}:[0-9]\b")
 _TAG = re.compile(r"(</?h)([1-6])\b")
+_CAPTIONED = re.compile(r"(?:(<h[2-6]>([^<]*)</h[2-6]>)|<p><strong>([^<]*)</strong></p>)\s*<table>")
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _SHOWN = ("text/html", "text/markdown", "image/png", "image/jpeg", "text/plain")
 _LOWEST = 6
@@ -133,9 +134,22 @@ def _picture(path: Path, about: Page) -> tuple[str, str] | None:
 
 
 def _below(page_part: str, level: int) -> str:
-    """Shift the headings of a piece of HTML so that its H2 stand one below `level`."""
+    """Fit the HTML of a Markdown output in: headings below `level`, captions into their tables."""
     shift = level - 1
-    return _TAG.sub(lambda tag: f"{tag[1]}{min(int(tag[2]) + shift, _LOWEST)}", page_part)
+    shifted = _TAG.sub(lambda tag: f"{tag[1]}{min(int(tag[2]) + shift, _LOWEST)}", page_part)
+    boxed, boxes = _CAPTIONED.subn(_captioned, shifted)
+    boxed = boxed.replace("<th>", '<th scope="col">')
+    return boxed.replace("</table>", "</table></div>", boxes)
+
+
+def _captioned(before: re.Match[str]) -> str:
+    """Give a table the caption that stands before it, in bold or as its heading, and a box to scroll in."""
+    heading, title, bold = before.groups()
+    caption = title or bold
+    return (
+        f'{heading or ""}<div class="table" role="group" tabindex="0" aria-label="{caption}">'
+        f"<table><caption>{caption}</caption>"
+    )
 
 
 def _lines(text: str | Sequence[str]) -> str:

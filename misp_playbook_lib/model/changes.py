@@ -1,11 +1,14 @@
 """What of a list is not as it was known, or wanted."""
 
+import operator
 from collections import Counter
+from collections.abc import Sequence
 
-from misp_playbook_lib.model.warninglist import Warninglist
+from misp_playbook_lib.model.warninglist import Warninglist, WarninglistEntry
 
 _NAMED = 5
 """How many of many entries are named."""
+_value, _comment = operator.attrgetter("value"), operator.attrgetter("comment")
 
 
 def changed(known: Warninglist | None, found: Warninglist | None) -> tuple[str, ...]:
@@ -20,8 +23,18 @@ def changed(known: Warninglist | None, found: Warninglist | None) -> tuple[str, 
         "matching attributes": (set(known.matching_attributes), set(found.matching_attributes)),
     }
     fields = tuple(field for field, (wanted, there) in pairs.items() if wanted != there)
-    same = known.entries == found.entries or Counter(known.entries) == Counter(found.entries)
-    return fields if same else (*fields, "entries")
+    return fields if same_entries(known.entries, found.entries) else (*fields, "entries")
+
+
+def same_entries(some: Sequence[WarninglistEntry], others: Sequence[WarninglistEntry]) -> bool:
+    """Tell whether these are the same entries, in whatever order; in the same order it is told fast."""
+    if len(some) != len(others):
+        return False
+    if all(map(operator.eq, map(_value, some), map(_value, others))) and all(
+        map(operator.eq, map(_comment, some), map(_comment, others))
+    ):
+        return True
+    return Counter(some) == Counter(others)
 
 
 def in_words(known: Warninglist | None, found: Warninglist | None) -> str:

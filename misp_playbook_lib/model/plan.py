@@ -224,12 +224,17 @@ def _compare(
     tuple[WarninglistEntry, ...],
     tuple[CommentChange, ...],
 ]:
-    """Pair the entries by value: a value that a list holds twice pairs twice."""
+    """Pair the entries by value: a value that a list holds twice pairs twice. What both begin with is kept at once."""
+    first = next(
+        (number for number, (old, new) in enumerate(zip(before, after, strict=False)) if old is not new and old != new),
+        None,
+    )
+    first = min(len(before), len(after)) if first is None else first
     comments_before: dict[str, list[str]] = {}
-    for entry in before:
+    for entry in before[first:]:
         comments_before.setdefault(entry.value, []).append(entry.comment)
-    added, kept, commented = [], [], []
-    for entry in after:
+    added, kept, commented = [], list(after[:first]), []
+    for entry in after[first:]:
         comments = comments_before.get(entry.value)
         if not comments:
             added.append(entry)
@@ -239,7 +244,7 @@ def _compare(
         else:
             commented.append(CommentChange(entry.value, comments.pop(0), entry.comment))
     removed = []
-    for entry in before:
+    for entry in before[first:]:
         comments = comments_before[entry.value]
         if entry.comment in comments:
             comments.remove(entry.comment)

@@ -12,12 +12,13 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from misp_playbook_lib.errors import ParameterError
+from misp_playbook_lib.model.changes import same_entries
 from misp_playbook_lib.model.plan import WarninglistPlan
 from misp_playbook_lib.model.warninglist import (
     Warninglist,
@@ -43,6 +44,7 @@ class UndoRecord:
     def __init__(self, folder: Path, server: str) -> None:
         self.folder = folder
         self._server = server
+        self._wanted: Warninglist | None = None
 
     @property
     def before(self) -> Path:
@@ -70,6 +72,7 @@ class UndoRecord:
         if first:
             self._write_list(BEFORE, before)
         self._write_list(WANTED, wanted)
+        self._wanted = wanted
         known = before or wanted
         header = {
             "run_id": self.folder.name,
@@ -84,10 +87,19 @@ class UndoRecord:
         if not first:
             header["entries_before"] = _read(self.folder / HEADER)["entries_before"]
         self._write(HEADER, json.dumps(header, ensure_ascii=False, indent=1))
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def written(self, after: Warninglist | None) -> None:
         """Keep the list as it was read back."""
-        self._write_list(AFTER, after)
+        as_wanted = after is not None and self._wanted is not None and _same(after, self._wanted)
+        if as_wanted:
+            (self.folder / WANTED).replace(self.folder / AFTER)
+        else:
+            self._write_list(AFTER, after)
         header = _read(self.folder / HEADER) | {
             "entries_after": len(after.entries) if after else None,
             "read_back": True,
@@ -102,7 +114,7 @@ class UndoRecord:
 
     def _write(self, name: str, text: str) -> None:
         private_folder(self.folder)
-        write_durably(self.folder / name, text)
+        write_whole(self.folder / name, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +221,11 @@ def runs_table(runs: Sequence[Undoable]) -> Table:
 def mark_restored(folder: Path, by: str) -> None:
     """Note in a run's folder that it was undone, and by what."""
     header = _read(folder / HEADER) | {"restored": by}
-    write_durably(folder / HEADER, json.dumps(header, ensure_ascii=False, indent=1))
+    write_whole(folder / HEADER, json.dumps(header, ensure_ascii=False, indent=1))
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Write a file whole or not at all, readable by its owner alone, and onto the disk before returning."""
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all, readable by its owner alone; what it holds is on the disk before it is there."""
     temporary = path.with_name(f".{path.name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
@@ -221,16 +233,17 @@ def write_durably(path: Path, text: str) -> None:
         file.flush()
         os.fsync(descriptor)
     temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def interactive_folder(run_id: str) -> Path:
     """Return where a run without an archive keeps what undoes it."""
     return state_folder() / "runs" / run_id
+
+
+def _same(one: Warninglist, other: Warninglist) -> bool:
+    """Compare all but the ID, which a list about to be created has not yet and the header keeps."""
+    head, other_head = replace(one, id=0, entries=()), replace(other, id=0, entries=())
+    return head == other_head and same_entries(one.entries, other.entries)
 
 
 def _count(entries: int | None) -> str:

@@ -6,7 +6,6 @@ lock per list; others are noticed by the version and by what is there afterwards
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import stamina
 
@@ -23,9 +22,10 @@ from misp_playbook_lib.errors import (
     WarninglistError,
 )
 from misp_playbook_lib.model.changes import changed, in_words
+from misp_playbook_lib.model.payload import request_fields
 from misp_playbook_lib.model.plan import WarninglistAction, WarninglistPlan, plan
 from misp_playbook_lib.model.results import Applied, ApplyOutcome
-from misp_playbook_lib.model.warninglist import Warninglist, WarninglistEntry
+from misp_playbook_lib.model.warninglist import Warninglist
 from misp_playbook_lib.report.undo import UndoRecord
 from misp_playbook_lib.steps.locks import list_lock
 
@@ -98,7 +98,7 @@ def apply(misp: MispClient, planned: WarninglistPlan, record: UndoRecord, *, dry
         fresh = replan(current)
         return Applied(fresh, ApplyOutcome.NOT_WRITTEN if fresh.changes else ApplyOutcome.UNCHANGED, current)
     with list_lock(misp.server.url, planned.name):
-        return carry_out(misp, lambda: current_list(misp, planned), replan, record)
+        return carry_out(misp, lambda: current_list(misp, planned), replan, record, unchanged(misp, planned.current))
 
 
 def carry_out(
@@ -106,8 +106,11 @@ def carry_out(
     find: Callable[[], Warninglist | None],
     replan: Callable[[Warninglist | None], WarninglistPlan],
     record: UndoRecord,
+    known: Warninglist | None = None,
 ) -> Applied:
     """Read with `find`, plan with `replan`, write, read back; again while others write or MISP fails.
+
+    `known` is the list where it need not be read before the first attempt.
 
     Raises:
         ChangedMeanwhile: see `apply`.
@@ -118,7 +121,7 @@ def carry_out(
         on=_Again, attempts=ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=3.0, wait_jitter=0.5
     )
     try:
-        return retrying(_Writing(misp, find, replan, record).attempt)()
+        return retrying(_Writing(misp, find, replan, record, known).attempt)()
     except _Again as again:
         raise again.error from again.__cause__
 
@@ -140,7 +143,9 @@ class _Writing:
         find: Callable[[], Warninglist | None],
         replan: Callable[[Warninglist | None], WarninglistPlan],
         record: UndoRecord,
+        known: Warninglist | None,
     ) -> None:
+        self._known = known
         self._misp = misp
         self._find = find
         self._replan = replan
@@ -158,7 +163,7 @@ class _Writing:
             PlaybookError: it will not.
 
         """
-        current = self._find()
+        current, self._known = self._known or self._find(), None
         fresh = self._replan(current)
         if not fresh.changes:
             return self._settled(self._sent or fresh, current)
@@ -203,9 +208,9 @@ class _Writing:
         """
         try:
             if fresh.current is None:
-                self._misp.add_warninglist(_fields_of_new_list(fresh))
+                self._misp.add_warninglist(request_fields(fresh))
                 return None, None
-            return self._misp.edit_warninglist(fresh.current.id, _changed_fields(fresh)), None
+            return self._misp.edit_warninglist(fresh.current.id, request_fields(fresh)), None
         except (ServiceUnavailable, UnexpectedResponse) as error:
             return None, error
         except RequestRejected as error:
@@ -253,6 +258,22 @@ def current_list(misp: MispClient, planned: WarninglistPlan) -> Warninglist | No
     if planned.current is not None:
         return misp.warninglist(planned.current.id)
     return list_named(misp, planned.name)
+
+
+def unchanged(misp: MispClient, known: Warninglist | None) -> Warninglist | None:
+    """Return the list as it is known if the index says that it still is so: a full view takes as long as half a write.
+
+    Edits at the very same time can end at one version; MISP then has lost one of them already, whatever is read here.
+    """
+    for row in misp.warninglists() if known else ():
+        if known and (row.id, row.name, row.version, row.entry_count) == (
+            known.id,
+            known.name,
+            known.version,
+            len(known.entries),
+        ):
+            return replace(known, enabled=row.enabled)
+    return None
 
 
 def list_named(misp: MispClient, name: str) -> Warninglist | None:
@@ -315,33 +336,3 @@ def _with_words(error: ServiceUnavailable | UnexpectedResponse, words: str) -> S
     """Make an error that says more."""
     text = str(error).removeprefix(f"{error.service}: ") + words
     return type(error)(text, service=error.service, operation=error.operation, status=error.status)
-
-
-def _fields_of_new_list(planned: WarninglistPlan) -> dict[str, Any]:
-    return {
-        "name": planned.name,
-        "description": planned.description,
-        "type": planned.type.value,
-        "category": planned.category.value,
-        "matching_attributes": list(planned.matching_attributes),
-        "entries": _payload(planned.entries),
-    }
-
-
-def _changed_fields(planned: WarninglistPlan) -> dict[str, Any]:
-    """Send only what changes: what is omitted stays, and matching attributes must be plain strings."""
-    fields: dict[str, Any] = {
-        change.field: list(change.after) if isinstance(change.after, tuple) else str(change.after)
-        for change in planned.fields
-    }
-    if planned.changes_entries:
-        fields["entries"] = _payload(planned.entries)
-    return fields
-
-
-def _payload(entries: tuple[WarninglistEntry, ...]) -> list[dict[str, str]]:
-    """Write entries as a JSON list, which MISP stores verbatim; as text it would cut each line at its first `#`."""
-    return [
-        {"value": entry.value, "comment": entry.comment} if entry.comment else {"value": entry.value}
-        for entry in entries
-    ]

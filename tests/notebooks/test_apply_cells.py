@@ -131,7 +131,7 @@ def test_a_long_plan_shows_counts_and_is_kept_in_full(sandbox: Sandbox, folder: 
     planned = notebook.in4()
     shown = display.text_of(views.plan_review(planned))
     assert "1,000 entries added" in shown
-    assert "800 more of 1,000 rows are not shown." in shown
+    assert "The first 200 of 1,004 rows." in shown
     assert undo.DIFF in notebook.run.state.steps["IN:4"].summary
     assert len([line for line in (folder / undo.DIFF).read_text().splitlines() if line.endswith(".example")]) == 1000
     assert sandbox.misp.warninglist("Mine") is None

@@ -239,7 +239,7 @@ def test_a_list_that_cannot_be_read_back_is_not_said_to_have_failed(sandbox: San
     add(sandbox, "a")
     planned = writer.plan("append", "b")
     sandbox.misp.faults.add("/warninglists/edit", "lost")
-    sandbox.misp.faults.add("/warninglists/view", "502", after=1)
+    sandbox.misp.faults.add("/warninglists/view", "502")
     with pytest.raises(ServiceUnavailable, match="MISP did not say whether it wrote the list Mine"):
         writer.apply(planned)
     sandbox.misp.faults.clear()
@@ -298,6 +298,18 @@ def test_what_is_stored_otherwise_than_planned_is_told(sandbox: Sandbox, writer:
     with pytest.raises(ChangedMeanwhile, match=r"is not as planned: .* 1 entries more \(b\)"):
         writer.write(action, "b")
     assert len(writes(sandbox)) == 1
+
+
+def test_a_list_that_the_index_says_is_unchanged_is_read_once(sandbox: Sandbox, writer: Writer) -> None:
+    list_id = add(sandbox, "a")
+    planned = writer.plan("append", "b")
+    sandbox.misp.clear_requests()
+    writer.apply(planned)
+    assert [request.path for request in sandbox.misp.requests] == [
+        "/warninglists/index",
+        f"/warninglists/edit/{list_id}",
+        f"/warninglists/view/{list_id}",
+    ]
 
 
 # others write too

@@ -1,6 +1,7 @@
 """Opens JupyterLab on a dated copy of a playbook in a case folder; the original stays as it is."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -25,11 +26,11 @@ _REFERENCE = re.compile(r"[\w.-]{1,64}")
 _MODULES_LINE = re.compile(r"(?m)^(misp_modules_url: str = )\"[^\"\n]*\"")
 _QUIET = (
     "--ServerApp.ip=127.0.0.1",
-    "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
 )
-"""JupyterLab asks nobody outside: not for news, updates or extensions (jupyterlab/labapp.py)."""
+_NO_NEWS = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+"""JupyterLab asks nobody outside: not for updates, extensions (jupyterlab/labapp.py) or news (labconfig)."""
 
 
 def open_lab(notebook: Path, reference: str, arguments: Sequence[str], *, sandbox: bool, today: date) -> int:
@@ -51,12 +52,13 @@ def open_lab(notebook: Path, reference: str, arguments: Sequence[str], *, sandbo
         raise SettingsError(INSTALL)
     copy = copy_playbook(notebook, case_folder(reference, today, sandbox=sandbox))
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="misp-playbook-")))
         environment = dict(os.environ)
         if sandbox:
-            environment = _start_sandbox(stack, copy)
+            environment = _start_sandbox(stack, folder, copy)
         elif vault := find_vault(environment):
             environment[VAULT_VARIABLE] = str(vault.absolute())
-        return _jupyterlab(copy, arguments, environment)
+        return _jupyterlab(copy, arguments, environment | _without_news(folder, environment))
 
 
 def case_folder(reference: str, today: date, *, sandbox: bool) -> Path:
@@ -93,15 +95,23 @@ def point_at(copy: Path, modules_url: str) -> None:
     nbformat.write(notebook, copy)
 
 
-def _start_sandbox(stack: ExitStack, copy: Path) -> dict[str, str]:
+def _start_sandbox(stack: ExitStack, folder: Path, copy: Path) -> dict[str, str]:
     """Start a sandbox that ends with the stack, and return the environment that names it and no other service."""
     from misp_playbook_lib.sandbox import Sandbox  # noqa: PLC0415 - only a sandbox session needs it
 
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="misp-playbook-")))
     sandbox = stack.enter_context(Sandbox())
     sandbox.write_vault(folder / "keys.py")
     point_at(copy, sandbox.misp_modules_url)
     return without_services(os.environ) | {VAULT_VARIABLE: str(folder / "keys.py")}
+
+
+def _without_news(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Write a configuration without JupyterLab's question for news, and return the variable that adds it."""
+    config = folder / "labconfig"
+    config.mkdir()
+    (config / "page_config.json").write_text(json.dumps(_NO_NEWS), encoding="utf-8")
+    paths = [str(folder), *filter(None, [environment.get("JUPYTER_CONFIG_PATH")])]
+    return {"JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
 
 
 def _jupyterlab(copy: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> int:

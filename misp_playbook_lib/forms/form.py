@@ -34,6 +34,13 @@ PUBLISHED = (("published events", True), ("unpublished events", False), ("both",
 
 WIDE = "46em"
 _LABEL = "17em"
+_STYLE = """<style>
+.misp-playbook table { border-collapse: collapse; }
+.misp-playbook caption { text-align: left; font-weight: bold; }
+.misp-playbook th, .misp-playbook td { padding: 2px 8px; text-align: left; vertical-align: top; line-height: 1.4; }
+.misp-playbook tr { border-bottom: 1px solid var(--jp-border-color2, #8888); }
+</style>"""
+"""JupyterLab dresses tables in cells, not those in widgets; colours are its own, light or dark."""
 _STATUS = '<div role="status" aria-live="polite">{}</div>'
 _FIRST = 5
 """How many values of a list a static table names."""
@@ -75,7 +82,7 @@ class Form(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         for control in controls:
             control.widget.observe(lambda change, control=control: self._take(control, change["new"]), "value")
             rows += [control.widget, _help(control.name)]
-        super().__init__([*rows, *also, self._told])
+        super().__init__([widgets.HTML(_STYLE), *rows, *also, self._told])
         self.add_class("misp-playbook")
 
     def _take(self, control: Control, value: Any) -> None:
@@ -160,7 +167,9 @@ def look(name: str) -> dict[str, Any]:
 
 def _help(name: str) -> widgets.HTML:
     words = PlaybookParameters.model_fields[name].description or ""
-    return widgets.HTML(f"<small>{escape(words)}</small>", layout=widgets.Layout(margin=f"-4px 0 4px {_LABEL}"))
+    return widgets.HTML(
+        f"<small>{escape(words)}</small>", layout=widgets.Layout(margin=f"-4px 0 4px calc({_LABEL} + 8px)")
+    )
 
 
 def _number(kind: Any, typed: str) -> Any:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import nbformat
 import pytest
 import requests
 from conftest import PLAYBOOK
@@ -154,7 +153,9 @@ def served(log: Path, process: "subprocess.Popen[bytes]") -> str:
     raise AssertionError(log.read_text())
 
 
-def test_an_analyst_fills_every_form_sees_a_finding_mends_it_and_comes_to_the_end(tmp_path: Path) -> None:
+def test_an_analyst_fills_every_form_sees_a_finding_mends_it_and_comes_to_the_end(  # noqa: PLR0915 - one long day
+    tmp_path: Path,
+) -> None:
     with opened(tmp_path, "--sandbox", "--case", "CASE-7") as lab:
         (vault,) = (tmp_path / "tmp").glob("misp-playbook-*/keys.py")
         keys = read_vault(vault)
@@ -217,7 +218,6 @@ def test_an_analyst_fills_every_form_sees_a_finding_mends_it_and_comes_to_the_en
         ).json()
         assert HOSTILE in [one["Warninglist"]["name"] for one in found["Warninglists"]]
     assert not list((tmp_path / "tmp").glob("misp-playbook-*"))
-    assert nbformat.read(PLAYBOOK, as_version=4) == nbformat.read(PLAYBOOK, as_version=4)
 
 
 def test_restart_and_run_all_is_safe_and_a_large_paste_and_a_hostile_event_do_no_harm(
@@ -238,8 +238,10 @@ def test_restart_and_run_all_is_safe_and_a_large_paste_and_a_hostile_event_do_no
         created = sandbox.misp.warninglist("Mine")
         assert created is not None
         assert created["version"] == 1
-        lab.control("forms.values", "warninglist_values").fill(
-            "\n".join(f"45.{number // 256}.{number % 256}.1" for number in range(20_000))
+        pasted = "\n".join(f"45.{number // 256}.{number % 256}.1" for number in range(20_000))
+        # Playwright types a text line by line; a paste is one change of the value.
+        lab.control("forms.values", "warninglist_values").evaluate(
+            "(area, text) => { area.value = text; area.dispatchEvent(new Event('input', {bubbles: true})); }", pasted
         )
         lab.cell("forms.values").get_by_text("20,000 entries of a string list").wait_for()
         lab.picture("dark")

@@ -21,7 +21,9 @@ def _modules(run: Playbook) -> Form:
     wanted = run.parameters.enrich_with
     names = list(dict.fromkeys([*MODULE_TABLE, *wanted]))
     choice = widgets.SelectMultiple(options=names, value=tuple(wanted), rows=len(names), **look("enrich_with"))
-    other = widgets.Text(placeholder="the name of another module, then Enter", **look("another module"))
+    other = widgets.Text(
+        placeholder="the name of another module, then Enter", continuous_update=False, **look("another module")
+    )
     prices = widgets.HTML(html_of([_prices(run, names)]))
 
     def add(_: Any) -> None:
@@ -36,7 +38,7 @@ def _modules(run: Playbook) -> Form:
             other.value = ""
             prices.value = html_of([_prices(run, names)])
 
-    other.on_submit(add)
+    other.observe(add, "value")
     controls = [
         Control("enrich_with", choice, list) if name == "enrich_with" else control(run, name)
         for name in names_of("PR:2")

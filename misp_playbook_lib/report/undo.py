@@ -225,7 +225,7 @@ def mark_restored(folder: Path, by: str) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all, readable by its owner alone; what it holds is on the disk before it is there."""
+    """Write a file whole or not at all, for its owner alone; what it holds is on the disk before it is there."""
     temporary = path.with_name(f".{path.name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:

@@ -263,6 +263,7 @@ class Playbook(OpenRun):
                     enabled=enabled,
                     max_attributes=wanted.scan_max_attributes,
                     progress=show,
+                    watched=not self.unattended,
                 )
             for reason in result.incomplete:
                 step.incomplete(reason)

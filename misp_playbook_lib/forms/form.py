@@ -30,7 +30,7 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "send_to_mattermost_option": MATTERMOST_OPTIONS,
 }
 """Parameters that take one of a few words, other than those whose words a form explains."""
-PUBLISHED = (("published events", True), ("unpublished events", False), ("both", None))
+PUBLISHED = {"published events": True, "unpublished events": False, "both": None}
 
 WIDE = "46em"
 _LABEL = "17em"
@@ -136,7 +136,9 @@ def control(run: Playbook, name: str, options: Sequence[Any] = (), placeholder: 
     annotation = PlaybookParameters.model_fields[name].annotation
     options = options or CHOICES.get(name, ())
     if bool in get_args(annotation):
-        options = PUBLISHED
+        # A choice whose value is None counts as none made: the words are the values.
+        words = next(word for word, meaning in PUBLISHED.items() if meaning is value)
+        return Control(name, widgets.Dropdown(options=list(PUBLISHED), value=words, **look(name)), PUBLISHED.get)
     if options:
         pairs = [one if isinstance(one, tuple) else (one or "do not send", one) for one in options]
         return Control(name, widgets.Dropdown(options=pairs, value=value, **look(name)))

@@ -63,6 +63,7 @@ def retrosearch(
     enabled: bool,
     max_attributes: int = MAX_ATTRIBUTES,
     progress: Progress = _quiet,
+    watched: bool = False,
 ) -> CorrelationResult:
     """Search for the entries of a list; what fails leaves what was found, and stands in `incomplete`.
 
@@ -73,6 +74,7 @@ def retrosearch(
         enabled: whether the list is enabled.
         max_attributes: how many attributes are read at most where they have to be read.
         progress: told after each answer.
+        watched: whether somebody is there, whose interrupt ends the search but keeps what it found.
 
     """
     entries = tuple(dict.fromkeys(entry.value for entry in planned.entries if entry.value.strip()))
@@ -89,6 +91,10 @@ def retrosearch(
                 scan.stop(f"there are more than {MAX_MATCHES:,} matches, most of them by {found.busiest}")
     except ServiceError as error:
         incomplete.append(f"the search broke off: {error}")
+    except KeyboardInterrupt:
+        if not watched:
+            raise
+        incomplete.append("the search was interrupted: what was found until then is kept")
     incomplete += scan.unread
     try:
         found.add_context(misp)

@@ -5,11 +5,12 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 
+from misp_playbook_lib.engine import ENGINE
 from misp_playbook_lib.errors import ParameterError, SettingsError
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive, filing, runs
@@ -158,6 +160,8 @@ def _execute(
     reporter = _Progress(folder.path, progress)
     log = folder.path / KERNEL_LOG
     log.touch()
+    # What renders the report takes a while to load, and this process is idle while the kernel starts.
+    threading.Thread(target=import_module, args=["misp_playbook_lib.report.html"], daemon=True).start()
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     try:
         with tempfile.TemporaryDirectory(prefix="misp-playbook-") as sockets, watch:
@@ -165,8 +169,10 @@ def _execute(
                 str(notebook),
                 str(folder.path / archive.NOTEBOOK),
                 parameters=dict(given),
+                engine_name=ENGINE,
                 kernel_name="python3",
                 progress_bar=False,
+                shutdown_kernel="immediate",
                 cwd=str(Path.cwd()),
                 kernel_manager_class=_kernel_manager(environment, log, Path(sockets), watch),
                 on_cell_executed=reporter.cell_executed,

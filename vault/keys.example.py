@@ -1,5 +1,5 @@
 # How the playbooks reach your services. Copy to vault/keys.py with: install -m 600 vault/keys.example.py vault/keys.py
-# The file is read as plain `name = value` lines and never executed. MISP_PLAYBOOK_<NAME> in the environment wins over it.
+# The file is read as plain `name = value` lines, never executed; MISP_PLAYBOOK_<NAME> in the environment wins over it.
 
 # Required: your MISP server and your API key (Global Actions, My Profile, Auth keys)
 misp_url = ""

@@ -63,6 +63,20 @@ class _Connection(PyMISP):
         self, response: requests.Response, *args: Any, expect_json: bool = False, **kwargs: Any
     ) -> dict[str, Any] | str:
         del args, expect_json, kwargs
+        operation = self._checked(response)
+        answer = http.parsed(response, SERVICE, operation)
+        if isinstance(answer, dict) and answer.get("response") is not None:
+            answer = answer["response"]
+        return answer  # type: ignore[no-any-return]  # whatever JSON MISP answered
+
+    def search_attributes(self, filters: dict[str, Any]) -> bytes:
+        """Ask attributes/restSearch and return the answer as it came: PyMISP would make objects of every row."""
+        response = self._prepare_request("POST", SEARCH, data=filters)
+        self._checked(response)
+        return response.content
+
+    def _checked(self, response: requests.Response) -> str:
+        """Return what was asked for, if it was answered."""
         self.ahead = http.seconds_ahead(response)
         operation = _operation(response.request.path_url)
         if response.history and "/users/login" in response.url:
@@ -73,10 +87,7 @@ class _Connection(PyMISP):
                 status=response.history[0].status_code,
             )
         http.check_status(response, SERVICE, operation)
-        answer = http.parsed(response, SERVICE, operation)
-        if isinstance(answer, dict) and answer.get("response") is not None:
-            answer = answer["response"]
-        return answer  # type: ignore[no-any-return]  # whatever JSON MISP answered
+        return operation
 
 
 class MispClient:
@@ -203,7 +214,7 @@ class MispClient:
 
     def attributes(self, filters: Mapping[str, Any]) -> list[Row]:
         """Return the attributes that `filters` let through (POST attributes/restSearch); safe to call in threads."""
-        return rows(self._read(SEARCH, {**filters, "returnFormat": "json"}))
+        return http.reading(lambda: rows(self.pymisp.search_attributes({**filters, "returnFormat": "json"})))
 
     def count_attributes(self, filters: Mapping[str, Any]) -> int:
         """Count the attributes that `filters` let through."""

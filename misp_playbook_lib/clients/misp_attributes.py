@@ -1,37 +1,82 @@
 """Attributes and their events as MISP's attributes/restSearch answers them."""
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+
+import msgspec
 
 from misp_playbook_lib.errors import UnexpectedResponse
 from misp_playbook_lib.model.results import Attribute, Event
 
 SERVICE = "MISP"
 SEARCH = "attributes/restSearch"
-Row = Mapping[str, Any]
-"""An attribute as it came; as a `Row` it costs nothing that JSON did not cost."""
 _DAY = len("2024-01-31")
 
 
-def rows(answer: Any) -> list[Row]:
-    """Return the attributes of an answer, each with the fields that matching needs.
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """An attribute as it came, cheap to make: event and tags are read only where an entry hits."""
+
+    id: int
+    event_id: int
+    uuid: str
+    type: str
+    category: str
+    value: str
+    to_ids: bool
+    timestamp: int
+    event: msgspec.Raw = msgspec.field(name="Event")
+    tags: msgspec.Raw = msgspec.field(name="Tag", default_factory=lambda: msgspec.Raw(b"[]"))
+    comment: str | None = None
+    first_seen: str | None = None
+    last_seen: str | None = None
+
+
+class _Attributes(msgspec.Struct):
+    rows: list[Row] = msgspec.field(name="Attribute")
+
+
+class _Answer(msgspec.Struct):
+    response: _Attributes
+
+
+class _Tag(msgspec.Struct):
+    name: str
+
+
+class _Organisation(msgspec.Struct):
+    name: str
+
+
+class _Event(msgspec.Struct):
+    id: int
+    uuid: str
+    info: str
+    date: str = ""
+    published: bool = False
+    tags: list[_Tag] = msgspec.field(name="Tag", default_factory=list)
+    organisation: _Organisation | None = msgspec.field(name="Orgc", default=None)
+
+
+# MISP writes numbers as texts: not strict, they are numbers all the same.
+_ANSWER = msgspec.json.Decoder(_Answer, strict=False)
+_EVENT = msgspec.json.Decoder(_Event, strict=False)
+_TAGS = msgspec.json.Decoder(list[_Tag])
+
+
+def rows(answer: bytes) -> list[Row]:
+    """Return the attributes of an answer.
 
     Raises:
-        UnexpectedResponse: it is of another shape.
+        UnexpectedResponse: it is not JSON, or of another shape.
 
     """
-    found = answer.get("Attribute") if isinstance(answer, dict) else None
-    if not isinstance(found, list) or not all(_usable(row) for row in found):
-        raise unexpected(SEARCH)
-    return found
-
-
-def _usable(row: Any) -> bool:
     try:
-        return type(row["type"]) is type(row["value"]) is str and int(row["id"]) > 0 <= int(row["timestamp"])
-    except (KeyError, TypeError, ValueError):
-        return False
+        return _ANSWER.decode(answer).response.rows
+    except msgspec.ValidationError as error:
+        raise unexpected(SEARCH) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnexpectedResponse(
+            f"the answer is not JSON ({SEARCH}); is this address the right one?", service=SERVICE, operation=SEARCH
+        ) from error
 
 
 def parse_event(row: Row) -> Event:
@@ -42,17 +87,18 @@ def parse_event(row: Row) -> Event:
 
     """
     try:
-        return Event(
-            id=int(row["id"]),
-            uuid=str(row["uuid"]),
-            info=str(row["info"]),
-            date=str(row.get("date", "")),
-            organisation=str((row.get("Orgc") or {}).get("name", "")),
-            published=bool(row.get("published")),
-            tags=_tags(row.get("Tag", ())),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        event = _EVENT.decode(row.event)
+    except msgspec.DecodeError as error:
         raise unexpected(SEARCH) from error
+    return Event(
+        id=event.id,
+        uuid=event.uuid,
+        info=event.info,
+        date=event.date,
+        organisation=event.organisation.name if event.organisation else "",
+        published=event.published,
+        tags=tuple(tag.name for tag in event.tags),
+    )
 
 
 def parse_attribute(row: Row, event: Event) -> Attribute:
@@ -64,20 +110,20 @@ def parse_attribute(row: Row, event: Event) -> Attribute:
     """
     try:
         return Attribute(
-            id=int(row["id"]),
-            uuid=str(row["uuid"]),
-            type=str(row["type"]),
-            category=str(row["category"]),
-            value=str(row["value"]),
-            to_ids=bool(row["to_ids"]),
-            comment=str(row.get("comment") or ""),
-            timestamp=datetime.fromtimestamp(int(row["timestamp"]), UTC),
-            first_seen=str(row.get("first_seen") or "")[:_DAY],
-            last_seen=str(row.get("last_seen") or "")[:_DAY],
-            tags=_tags(row.get("Tag", ())),
+            id=row.id,
+            uuid=row.uuid,
+            type=row.type,
+            category=row.category,
+            value=row.value,
+            to_ids=row.to_ids,
+            comment=row.comment or "",
+            timestamp=datetime.fromtimestamp(row.timestamp, UTC),
+            first_seen=(row.first_seen or "")[:_DAY],
+            last_seen=(row.last_seen or "")[:_DAY],
+            tags=tuple(tag.name for tag in _TAGS.decode(row.tags)),
             event=event,
         )
-    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+    except (msgspec.DecodeError, ValueError, OverflowError, OSError) as error:
         raise unexpected(SEARCH) from error
 
 
@@ -88,7 +134,3 @@ def unexpected(operation: str) -> UnexpectedResponse:
         service=SERVICE,
         operation=operation,
     )
-
-
-def _tags(tags: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(str(tag["name"]) for tag in tags)

@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from misp_playbook_lib.errors import ParameterError
-from misp_playbook_lib.report import archive, html, index, runs
+from misp_playbook_lib.report import archive, index, runs
 
 LOCK = ".lock"
 _REMOVED = ".removed"
@@ -30,6 +30,8 @@ def file_run(
         secrets: what must not be archived in any form.
 
     """
+    from misp_playbook_lib.report import html  # noqa: PLC0415 - nbconvert is loaded while the kernel runs
+
     place = folder.path.parent.parent
     hidden = tuple(secrets)
     with FileLock(place / LOCK, mode=0o600):

@@ -9,6 +9,7 @@ from typing import Any
 
 import nbformat
 from nbconvert import HTMLExporter
+from nbconvert.exporters.templateexporter import TemplateExporter
 from traitlets.config import Config
 
 from misp_playbook_lib.report import workflow
@@ -57,6 +58,7 @@ def render(notebook: Path, manifest: Mapping[str, Any], pictures: Path) -> str:
     title = next((part.title for headed in parts for part in headed if part.level == 1), manifest["playbook"])
     exporter = HTMLExporter(
         config=Config({"NbConvertBase": {"display_data_priority": list(_SHOWN)}}),
+        default_preprocessors=[],
         template_name=TEMPLATE.name,
         extra_template_basedirs=[str(TEMPLATE.parent)],
         exclude_anchor_links=True,
@@ -76,7 +78,9 @@ def render(notebook: Path, manifest: Mapping[str, Any], pictures: Path) -> str:
         "workflow": _picture(pictures / "assets" / f"{manifest['playbook']}.svg", about),
         "contents": _contents([part for headed in parts for part in headed]),
     }
-    result, _ = exporter.from_notebook_node(node, {"report": report, "metadata": {"path": str(pictures)}})
+    resources = {"report": report, "metadata": {"path": str(pictures)}}
+    # HTMLExporter's own method would then parse and rewrite the whole page for classes that it does not have.
+    result, _ = TemplateExporter.from_notebook_node(exporter, node, resources)
     return str(result)
 
 

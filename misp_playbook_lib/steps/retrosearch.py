@@ -120,16 +120,16 @@ def impact(
     """Say on what MISP would warn for the entries that a plan adds, wherever they stand, within `seconds`."""
     added = tuple(dict.fromkeys(entry.value for entry in planned.added if entry.value.strip()))
     hits: dict[int, str] = {}
-    events: set[str] = set()
+    events: set[int] = set()
     incomplete = ""
     if added:
         search = _Search(planned, added)
         silences = _Silences(misp, planned, enabled=True)
         scan = Scan(misp, _filters(Scope(), search.types), seconds=seconds, clock=clock)
         for row, trace in search.hits(scan):
-            if trace.silence is None and silences.of(row["type"], to_ids=bool(row.get("to_ids"))) is None:
-                hits[int(row["id"])] = trace.entry
-                events.add(str(row.get("event_id")))
+            if trace.silence is None and silences.of(row.type, to_ids=row.to_ids) is None:
+                hits[row.id] = trace.entry
+                events.add(row.event_id)
         incomplete = "; ".join(scan.unread)
     busiest = Counter(hits.values()).most_common(1)
     return Impact(len(added), len(hits), len(events), busiest[0] if busiest else None, incomplete)
@@ -166,7 +166,7 @@ class _Search:
                 rows = rows[:-surplus]  # noqa: PLW2901 - what is over the limit is as if it had not been read
             progress(scan.done, scan.total)
             for row in rows:
-                traced = trace(row["type"], row["value"])
+                traced = trace(row.type, row.value)
                 if traced is not None:
                     yield row, traced
 
@@ -185,7 +185,7 @@ class _Found:
 
     def add(self, row: Row, trace: Trace) -> None:
         """Keep a row; one that comes again was edited meanwhile, and counts as it came last."""
-        event = parse_event(row["Event"])
+        event = parse_event(row)
         event = self._events.setdefault(event.id, event)
         attribute = parse_attribute(row, event)
         self.attributes[attribute.id] = (attribute, trace)
@@ -208,7 +208,7 @@ class _Found:
             for chunk in chunks([*waiting.values()], CHUNK_EVENTS):
                 uuids = [attributes[-1].uuid for attributes in chunk]
                 for row in misp.attributes({"uuid": uuids, "includeContext": 1}):
-                    event = parse_event(row["Event"])
+                    event = parse_event(row)
                     known[event.id] = event
             for event_id, attributes in list(waiting.items()):
                 if event_id not in known:
@@ -261,7 +261,7 @@ def _hidden(misp: MispClient, search: _Search, scope: Scope, found: Iterable[int
     others = {Published.YES: Published.NO, Published.NO: Published.YES, Published.BOTH: Published.BOTH}
     elsewhere = replace(scope, published=Published.BOTH if scope.tags else others[scope.published], tags=())
     scan = Scan(misp, _filters(elsewhere, search.types), since=_seconds(scope), seconds=HIDDEN_SECONDS)
-    more = {int(row["id"]) for row, _ in search.hits(scan, too_many="there are too many attributes")}
+    more = {row.id for row, _ in search.hits(scan, too_many="there are too many attributes")}
     return Hidden(len(more.difference(found)), complete=not scan.unread)
 
 

@@ -242,4 +242,4 @@ class Scan:
 
 
 def _timestamps(rows: Sequence[Row]) -> list[int]:
-    return sorted(int(row["timestamp"]) for row in rows)
+    return sorted(row.timestamp for row in rows)

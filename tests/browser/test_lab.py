@@ -199,6 +199,8 @@ def test_an_analyst_fills_every_form_sees_a_finding_mends_it_and_comes_to_the_en
         lab.run("run.enable")
         lab.run("forms.search")
         lab.control("forms.search", "match_published").select_option("both")
+        lab.cell("forms.search").get_by_text("match_published is taken over").wait_for()
+        assert lab.control("forms.search", "match_published").input_value() == "both"
         lab.picture("search")
         lab.run("run.retrosearch")
         lab.run('run.enrich("ER:2"')
@@ -244,6 +246,7 @@ def test_restart_and_run_all_is_safe_and_a_large_paste_and_a_hostile_event_do_no
             "(area, text) => { area.value = text; area.dispatchEvent(new Event('input', {bubbles: true})); }", pasted
         )
         lab.cell("forms.values").get_by_text("20,000 entries of a string list").wait_for()
+        lab.control("forms.values", "warninglist_values").scroll_into_view_if_needed()
         lab.picture("dark")
         assert "Kept from the forms: warninglist_values" in lab.shown("Playbook.open")
         assert "Run IN:4 again" in lab.shown("run.plan(")

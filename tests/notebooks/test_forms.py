@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from conftest import PLAYBOOK, Ran
 from ipywidgets import HTML
 
 from misp_playbook_lib import forms
-from misp_playbook_lib.errors import StepOrderError, WarninglistError
+from misp_playbook_lib.errors import PlaybookError, StepOrderError, WarninglistError
 from misp_playbook_lib.open_run import STEP_OF_VARIABLE, OpenRun
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.playbook import Playbook
@@ -85,6 +86,22 @@ def test_a_value_that_is_wrong_is_told_in_one_line_and_not_taken_over(run: Playb
     assert run.parameters.misp_modules_wait == 0
 
 
+def test_a_module_that_no_table_knows_is_named_beside_the_others(run: Playbook) -> None:
+    form = forms.modules(run)
+    (other,) = [child for child in form.children if getattr(child, "description", "") == "another module"]  # type: ignore[union-attr]
+    other.value = "dns"
+    assert run.parameters.enrich_with == ["virustotal_public", "shodan", "dns"]
+    assert "virustotal_apikey" not in words(form)
+    assert "domain 6, hostname 6" in words(form)
+
+
+def test_both_is_a_choice_that_stays_to_be_seen(run: Playbook) -> None:
+    form = forms.search(run)
+    fill(form, match_published="both")
+    assert run.parameters.match_published is None
+    assert form.controls["match_published"].widget.value == "both"  # type: ignore[union-attr]
+
+
 def test_values_show_type_correction_finding_and_counts_while_they_are_typed(run: Playbook) -> None:
     run.edit(warninglist_name="Mine", warninglist_type="cidr")
     selection = run.select_warninglist(run.warninglists())
@@ -124,6 +141,29 @@ def test_a_form_that_changes_after_its_step_makes_what_follows_stale(run: Playbo
     with pytest.raises(StepOrderError, match="Run IN:4 again"):
         run.apply(plan)
     assert run.apply(run.plan(selection, details, run.read_values(selection, details))).warninglist is not None
+
+
+def test_what_a_step_made_before_it_failed_is_not_gone_on_with(run: Playbook) -> None:
+    run.edit(warninglist_name="Mine", warninglist_values=["a.example"])
+    selection = run.select_warninglist(run.warninglists())
+    details = run.details(selection)
+    values = run.read_values(selection, details)
+    applied = run.apply(run.plan(selection, details, values))
+    run.edit(warninglist_values_action="remove")
+    plan = run.plan(selection, details, run.read_values(selection, details))
+    with pytest.raises(PlaybookError):
+        run.apply(replace(plan, entries=()))
+    with pytest.raises(StepOrderError, match=r"IN:5 did not come to its end\. Run IN:5 again"):
+        run.enable(applied)
+
+
+def test_what_an_analyst_made_is_taken_as_it_is(run: Playbook) -> None:
+    run.edit(warninglist_name="Mine", warninglist_values=["a.example", "b.example"])
+    selection = run.select_warninglist(run.warninglists())
+    details = run.details(selection)
+    values = run.read_values(selection, details)
+    applied = run.apply(run.plan(selection, details, replace(values, entries=values.entries[:1])))
+    assert [entry.value for entry in applied.plan.entries] == ["a.example"]
 
 
 def test_preparation_run_again_keeps_what_the_forms_hold_and_says_so(

@@ -40,7 +40,7 @@ def ours(misp: Misp) -> MispClient:
 
 def seen(scan: Scan) -> Counter[int]:
     """Read everything and count how often each attribute came."""
-    return Counter(int(row["id"]) for rows in scan.of_all() for row in rows)
+    return Counter(row.id for rows in scan.of_all() for row in rows)
 
 
 def once(number: int = ATTRIBUTES) -> Counter[int]:
@@ -113,7 +113,7 @@ def test_what_is_edited_or_added_between_requests_is_read_as_it_is_then(ours: Mi
             misp.add_event(f"Added {number}", [{"type": "domain", "value": f"added-{number}.example"}])
 
     between(misp, edit)
-    latest = {int(row["id"]): row["value"] for rows in Scan(ours, EVERYTHING, limit=LIMIT).of_all() for row in rows}
+    latest = {row.id: row.value for rows in Scan(ours, EVERYTHING, limit=LIMIT).of_all() for row in rows}
     with misp.state.read() as db:
         edited = {row[0] for row in db.execute("SELECT id FROM attributes WHERE value1 = 'edited'")}
     assert set(range(1, ATTRIBUTES + 1)) <= set(latest)
@@ -238,7 +238,7 @@ def test_values_are_halved_until_each_answer_is_whole(ours: MispClient, misp: Mi
     for number in range(30):
         misp.add_event(f"Event {number}", [{"type": "domain", "value": value} for value in values])
     scan = Scan(ours, EVERYTHING, limit=LIMIT)
-    read = Counter(row["value"] for rows in scan.of_values([values]) for row in rows)
+    read = Counter(row.value for rows in scan.of_values([values]) for row in rows)
     assert read == Counter(dict.fromkeys(values, 30))
     assert scan.done == scan.total == 40
 
@@ -248,7 +248,7 @@ def test_a_value_that_fills_more_than_an_answer_is_split_by_time(ours: MispClien
         attribute = {"type": "domain", "value": "busy.example", "timestamp": 1_600_000_000 + number // 3 * 1000}
         misp.add_event(f"Event {number}", [attribute])
     scan = Scan(ours, EVERYTHING, limit=LIMIT)
-    read = Counter(int(row["id"]) for rows in scan.of_values([["busy.example"]]) for row in rows)
+    read = Counter(row.id for rows in scan.of_values([["busy.example"]]) for row in rows)
     assert len(read) == LIMIT + 50
     assert set(read.values()) == {1}
 

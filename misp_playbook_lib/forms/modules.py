@@ -30,11 +30,9 @@ def _modules(run: Playbook) -> Form:
         name = other.value.strip()
         if name:
             names.extend([] if name in names else [name])
-            # Setting the options empties the choice, and an empty choice would be taken for the analyst's.
-            with choice.hold_trait_notifications():
-                chosen = choice.value
-                choice.options = names
-                choice.value = (*chosen, *([] if name in chosen else [name]))
+            chosen = choice.value
+            choice.options = tuple(names)  # which empties the choice
+            choice.value = tuple(dict.fromkeys((*chosen, name)))
             other.value = ""
             prices.value = html_of([_prices(run, names)])
 

@@ -12,7 +12,7 @@ from conftest import PLAYBOOK, Ran
 from ipywidgets import HTML
 
 from misp_playbook_lib import forms
-from misp_playbook_lib.errors import PlaybookError, StepOrderError, WarninglistError
+from misp_playbook_lib.errors import InvalidEntries, StepOrderError, WarninglistError
 from misp_playbook_lib.open_run import STEP_OF_VARIABLE, OpenRun
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.playbook import Playbook
@@ -149,10 +149,10 @@ def test_what_a_step_made_before_it_failed_is_not_gone_on_with(run: Playbook) ->
     details = run.details(selection)
     values = run.read_values(selection, details)
     applied = run.apply(run.plan(selection, details, values))
-    run.edit(warninglist_values_action="remove")
+    run.edit(warninglist_values=["x" * 70_000])
     plan = run.plan(selection, details, run.read_values(selection, details))
-    with pytest.raises(PlaybookError):
-        run.apply(replace(plan, entries=()))
+    with pytest.raises(InvalidEntries):
+        run.apply(plan)
     with pytest.raises(StepOrderError, match=r"IN:5 did not come to its end\. Run IN:5 again"):
         run.enable(applied)
 

@@ -11,6 +11,7 @@ from typing import Any
 import hypothesis
 import pytest
 from click.testing import CliRunner
+from sandbox_fixtures import ask, misp  # noqa: F401 - fixtures
 
 from misp_playbook_lib.cli import main
 from misp_playbook_lib.sandbox import Sandbox

@@ -9,7 +9,7 @@ from papermill.iorw import write_ipynb
 ENGINE = "misp-playbook"
 
 
-class SavingSparingly(NBClientEngine):  # type: ignore[misc] - papermill ships no types
+class SavingSparingly(NBClientEngine):  # type: ignore[misc]  # papermill ships no types
     """Saves the notebook after each code cell and at the end, however that comes.
 
     Papermill saves it before and after every cell, those of text too: a quarter of a short run's time.

@@ -26,7 +26,7 @@ from misp_playbook_lib.report.tables import table
 from misp_playbook_lib.report.views import FIRST_ROWS, Block
 from misp_playbook_lib.steps.entries import read_file
 
-PAUSE = 0.2
+PAUSE = 0.1
 """Seconds without a keystroke after which the table is made again."""
 UPLOADS = Path("uploads")
 """Where uploaded files are kept, beside the notebook, so that the run can be repeated with them."""

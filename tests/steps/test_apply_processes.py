@@ -29,7 +29,7 @@ def other_writes(sandbox: Sandbox) -> Iterator[None]:
     done = threading.Event()
 
     def write() -> None:
-        while not done.wait(0.005):
+        while not done.wait(0.02):
             with sandbox.misp.state.write():
                 done.wait(0.005)
 

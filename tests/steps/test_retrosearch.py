@@ -133,7 +133,7 @@ def generated() -> Iterator[Misp]:
 def hits(generated: Misp) -> dict[str, set[int]]:
     """Ask MISP once on which attributes it warns, by the list."""
     asked = {"published": [0, 1], "includeWarninglistHits": 1, "returnFormat": "json"}
-    answered = json.loads(client(generated).pymisp.search(asked))["response"]["Attribute"]
+    answered = json.loads(client(generated).pymisp.search_attributes(asked))["response"]["Attribute"]
     assert len(answered) == GENERATED
     found: dict[str, set[int]] = {kind: set() for kind in LISTS}
     for row in answered:

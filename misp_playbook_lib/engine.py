@@ -1,5 +1,6 @@
 """How papermill runs a playbook's notebook: as it always does, but saved once for each code cell that ran."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ from papermill.engines import NBClientEngine, NotebookExecutionManager, papermil
 from papermill.iorw import write_ipynb
 
 ENGINE = "misp-playbook"
+SECONDS = 1.0
+"""Between two savings: what a run whose process dies may lose of its notebook; its state is saved after each step."""
 
 
 class SavingSparingly(NBClientEngine):  # type: ignore[misc]  # papermill ships no types
-    """Saves the notebook after each code cell and at the end, however that comes.
+    """Saves the notebook after a code cell, at most once a second, and at the end, however that comes.
 
     Papermill saves it before and after every cell, those of text too: a quarter of a short run's time.
     """
@@ -20,9 +23,14 @@ class SavingSparingly(NBClientEngine):  # type: ignore[misc]  # papermill ships 
         """Run the notebook; papermill gives the arguments."""
         path, nb_man.output_path = Path(nb_man.output_path), None
         told = options.pop("on_cell_executed")
+        saved = time.monotonic()
+        write_ipynb(nb_man.nb, str(path))
 
         def executed(**cell: Any) -> None:
-            write_ipynb(nb_man.nb, str(path))
+            nonlocal saved
+            if time.monotonic() - saved >= SECONDS:
+                write_ipynb(nb_man.nb, str(path))
+                saved = time.monotonic()
             told(**cell)
 
         try:

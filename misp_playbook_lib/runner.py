@@ -22,10 +22,9 @@ from papermill.exceptions import PapermillExecutionError
 from misp_playbook_lib.engine import ENGINE
 from misp_playbook_lib.errors import ParameterError, SettingsError
 from misp_playbook_lib.parameters import PlaybookParameters
-from misp_playbook_lib.report import archive, filing, runs
+from misp_playbook_lib.report import archive
 from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, without_services
 from misp_playbook_lib.state import STATE_FILE, Outcome, RunState, StepRecord, StepStatus
-from misp_playbook_lib.steps.deliver import tell_of_crash
 from misp_playbook_lib.watch import Watch
 
 RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
@@ -225,7 +224,10 @@ def _kernel_manager(environment: Mapping[str, str], log: Path, sockets: Path, wa
         @property
         def kernel_spec(self) -> KernelSpec:
             return KernelSpec(
-                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                argv=[
+                    *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
+                    "--HistoryManager.enabled=False",  # an analyst's history is no place for what a scheduler runs
+                ],
                 display_name="Python 3",
                 language="python",
             )
@@ -250,6 +252,8 @@ def _tell_of_crash(parameters: PlaybookParameters, state: RunState, environment:
         title = "Tell the configured services"
         state.steps["EN:2"] = StepRecord("EN:2", title, StepStatus.INCOMPLETE, problems=[str(error)])
         return
+    from misp_playbook_lib.steps.deliver import tell_of_crash  # noqa: PLC0415 - few runs break off
+
     tell_of_crash(parameters, settings, state)
 
 
@@ -262,6 +266,8 @@ def _archive(
     environment: Mapping[str, str],
 ) -> RunResult:
     """Write manifest, summary and report from the state alone, and put the folder into the archive."""
+    from misp_playbook_lib.report import filing, runs  # noqa: PLC0415 - loaded while the kernel ran
+
     outcome = state.outcome
     message = _message(outcome, state)
     problems = state.problems or ((state.crash,) if state.crash else ())

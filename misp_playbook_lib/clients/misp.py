@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-from pymisp import PyMISP, PyMISPError
 from requests.auth import AuthBase
 
 from misp_playbook_lib.clients import http
+from misp_playbook_lib.clients.lean import left_out
 from misp_playbook_lib.clients.misp_attributes import SEARCH, SERVICE, Row, rows
 from misp_playbook_lib.clients.misp_attributes import unexpected as _unexpected
 from misp_playbook_lib.errors import (
@@ -31,6 +31,9 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistType,
 )
 from misp_playbook_lib.settings import Settings
+
+with left_out("pymispwarninglists"):  # it would load jsonschema, which takes two seconds beside JupyterLab
+    from pymisp import PyMISP, PyMISPError
 
 READ_TIMEOUT = 300.0
 """Seconds: MISP takes 4.4 s for an edit of 300,000 entries on an idle server, and may be busy."""

@@ -12,6 +12,7 @@ from nbconvert import HTMLExporter
 from nbconvert.exporters.templateexporter import TemplateExporter
 from traitlets.config import Config
 
+from misp_playbook_lib.model.recognise import public_suffixes
 from misp_playbook_lib.report import workflow
 from misp_playbook_lib.report.page import Page, page
 from misp_playbook_lib.report.tables import as_html, html_link, html_text, plain_text
@@ -38,6 +39,11 @@ class Part:
     anchor: str
     status: str
     body: str
+
+
+def prepare() -> None:
+    """Load what takes a while to load: this module, and the suffixes by which host names are recognised."""
+    public_suffixes()
 
 
 def render(notebook: Path, manifest: Mapping[str, Any], pictures: Path) -> str:

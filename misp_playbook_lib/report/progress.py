@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from tqdm.auto import tqdm
+if TYPE_CHECKING:
+    from tqdm.auto import tqdm
 
 
 class Counted(Protocol):
@@ -26,6 +27,8 @@ def shown_progress(*, quiet: bool) -> Iterator[Callable[[str, Counted], None]]:
             return
         bar = bars.get(title)
         if bar is None:
+            from tqdm.auto import tqdm  # noqa: PLC0415 - it loads ipywidgets, which only somebody who watches needs
+
             bar = bars[title] = tqdm(total=counted.total, desc=title, bar_format="{desc}: {n}/{total} {bar} {postfix}")
         bar.n = counted.done
         bar.set_postfix_str(f"{counted.asking}, about {counted.seconds_left / 60:,.0f} min left")
@@ -40,7 +43,12 @@ def shown_progress(*, quiet: bool) -> Iterator[Callable[[str, Counted], None]]:
 @contextmanager
 def shown_count(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show a bar while the block runs; what is yielded is told how many are done, of about how many."""
-    with tqdm(desc=title, disable=quiet, unit_scale=True, unit="", leave=False) as bar:
+    if quiet:
+        yield lambda _done, _total: None
+        return
+    from tqdm.auto import tqdm  # noqa: PLC0415 - as above
+
+    with tqdm(desc=title, unit_scale=True, unit="", leave=False) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total

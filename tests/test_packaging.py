@@ -80,7 +80,11 @@ def test_what_make_cannot_install_is_said_in_one_line(tmp_path: Path, python: st
         fake.chmod(0o755)
         name = str(fake)
     made = subprocess.run(
-        ["make", "install", f"PYTHON={name}"], cwd=tmp_path, capture_output=True, text=True, check=False
+        ["make", "--no-print-directory", "install", f"PYTHON={name}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert made.returncode != 0
     assert words in made.stdout

@@ -1,156 +1,20 @@
-"""JupyterLab in chromium, opened by `misp-playbook lab`: an analyst fills the forms and runs the cells."""
+"""An analyst in JupyterLab: fills the forms, runs cells in and out of order, restarts, pastes."""
 
-import importlib.util
-import json
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
-from conftest import PLAYBOOK
+from jupyterlab_page import PATIENCE, Lab, opened
 
 from misp_playbook_lib.sandbox import Sandbox
 from misp_playbook_lib.settings import read_vault
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(280)]
 
-CHROMIUM = shutil.which("chromium")
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
-PATIENCE = 60_000
 BLOCKING = ("label", "select-name", "button-name", "aria-input-field-name", "color-contrast", "summary-name")
 """The rules of axe that a form answers for; the page around it is JupyterLab's."""
-
-
-@dataclass
-class Lab:
-    """JupyterLab as an analyst sees it."""
-
-    page: Any
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def cell(self, words: str) -> Any:
-        """Find the code cell with these words."""
-        return self.page.locator(".jp-CodeCell", has=self.page.locator(".cm-content", has_text=words)).first
-
-    def run(self, words: str) -> Any:
-        """Run a cell, wait for its end, and return it."""
-        cell = self.cell(words)
-        cell.locator(".cm-content").first.click()
-        prompt = cell.locator(".jp-InputPrompt").first
-        before = prompt.inner_text()
-        self.page.keyboard.press("Control+Enter")
-        self.page.wait_for_function(
-            "([prompt, before]) => prompt.innerText !== before && !prompt.innerText.includes('*')",
-            arg=[prompt.element_handle(), before],
-            timeout=PATIENCE,
-        )
-        return cell
-
-    def shown(self, words: str) -> str:
-        """Run a cell and return what it shows."""
-        text: str = self.run(words).locator(".jp-OutputArea").first.inner_text()
-        return text
-
-    def control(self, form: str, label: str) -> Any:
-        """Find a control of a form by its label."""
-        return self.cell(form).get_by_label(label, exact=True)
-
-    def picture(self, name: str) -> None:
-        """Keep a picture where a developer asks for it (LAB_PICTURES names a folder)."""
-        if folder := os.environ.get("LAB_PICTURES"):
-            self.page.screenshot(path=f"{folder}/{name}.png")
-
-    def check_manners(self) -> None:
-        """See that the console is silent, that nobody outside was asked, and that no text became markup."""
-        assert self.errors == []
-        assert {urlsplit(url).hostname for url in self.requests if not url.startswith(("data:", "blob:"))} == {
-            "127.0.0.1"
-        }
-        assert "owned" not in self.page.title()
-
-
-def missing() -> str:
-    if CHROMIUM is None:
-        return "chromium is missing: apt-get install chromium"
-    if importlib.util.find_spec("jupyterlab") is None:
-        return "JupyterLab is missing: pip install 'misp-playbook[lab]'"
-    return ""
-
-
-@contextmanager
-def opened(folder: Path, *options: str, theme: str = "JupyterLab Light", **environment: str) -> Iterator[Lab]:
-    """Open the lab as a command of its own, with no setting of the user's, and a browser on it."""
-    if reason := missing():
-        if os.environ.get("CI"):
-            pytest.fail(f"{reason}, which CI does")
-        pytest.skip(reason)
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where there is a browser
-
-    (folder / "tmp").mkdir()
-    places = {"CONFIG_DIR": "config", "RUNTIME_DIR": "runtime", "DATA_DIR": "data"}
-    own = {f"JUPYTER_{name}": str(folder / place) for name, place in places.items()}
-    own |= {"TMPDIR": str(folder / "tmp"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
-    # Every cell stays in the page, not only those in sight.
-    setting(folder, "notebook-extension/tracker", {"windowingMode": "none"})
-    setting(folder, "apputils-extension/themes", {"theme": theme})
-    log = folder / "lab.log"
-    quiet = ["--no-browser", "--allow-root", "--ServerApp.port=0", "--IdentityProvider.token=test"]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "misp_playbook_lib", "lab", *options, *quiet],
-            cwd=folder,
-            env={**os.environ, **own, **environment},
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        address = f"{served(log, process)}/tree/{PLAYBOOK.name}?token=test"
-        with sync_playwright() as playwright:
-            arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-            page = browser.new_page(viewport={"width": 1400, "height": 1600})
-            lab = Lab(page)
-            page.on("request", lambda request: lab.requests.append(request.url))
-            page.on("console", lambda one: lab.errors.append(one.text) if one.type == "error" else None)
-            page.on("pageerror", lambda error: lab.errors.append(str(error)))
-            page.goto(address)
-            page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=PATIENCE)
-            yield lab
-            browser.close()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def setting(folder: Path, name: str, values: dict[str, str]) -> None:
-    path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(values))
-
-
-def served(log: Path, process: "subprocess.Popen[bytes]") -> str:
-    """Wait until JupyterLab says where it is."""
-    tail = subprocess.Popen(["tail", "--pid", str(process.pid), "-n", "+1", "-f", str(log)], stdout=subprocess.PIPE)
-    assert tail.stdout is not None
-    try:
-        for line in tail.stdout:
-            if found := re.search(rb"(http://127\.0\.0\.1:\d+/lab)", line):
-                return found[1].decode()
-    finally:
-        tail.terminate()
-        tail.wait()
-    raise AssertionError(log.read_text())
 
 
 def test_an_analyst_fills_every_form_sees_a_finding_mends_it_and_comes_to_the_end(  # noqa: PLR0915 - one long day

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -27,9 +27,6 @@ from misp_playbook_lib.batch_run import MAX_ATTEMPTS, Job, JobError, RunFigures,
 from misp_playbook_lib.errors import SettingsError
 from misp_playbook_lib.report.archive import private_folder
 from misp_playbook_lib.state import Outcome
-
-RUNS_A_PROCESS = 50
-"""Runs after which a process is replaced: papermill and nbconvert keep a little of every run."""
 
 
 class Pool(Protocol):
@@ -45,14 +42,6 @@ class Pool(Protocol):
 
     def submit(self, job: Job) -> "Future[RunFigures | None]":
         """Begin a run."""
-
-
-@dataclass(slots=True)
-class _Slot:
-    """One process and how many runs it has seen."""
-
-    executor: ProcessPoolExecutor
-    runs: int = 0
 
 
 class Processes:
@@ -74,24 +63,21 @@ class Processes:
         self.capacity = jobs
         self.where = server_of(vault, hermetic=hermetic)
         self.variables: dict[str, str] = {}
-        self._busy: dict[Future[RunFigures | None], _Slot] = {}
-        self._idle: list[_Slot] = []
+        self._busy: dict[Future[RunFigures | None], ProcessPoolExecutor] = {}
+        self._idle: list[ProcessPoolExecutor] = []
 
     def submit(self, job: Job) -> "Future[RunFigures | None]":
         """See `Pool`."""
-        for future in [future for future in self._busy if future.done()]:
-            self._take_back(self._busy.pop(future), broken=isinstance(future.exception(), BrokenProcessPool))
-        slot = self._idle.pop() if self._idle else _Slot(_executor())
-        slot.runs += 1
-        future = slot.executor.submit(run_here, job, self.where)
-        self._busy[future] = slot
+        for ended in [future for future in self._busy if future.done()]:
+            executor = self._busy.pop(ended)
+            if isinstance(ended.exception(), BrokenProcessPool):
+                executor.shutdown()
+            else:
+                self._idle.append(executor)
+        executor = self._idle.pop() if self._idle else _executor()
+        future = executor.submit(run_here, job, self.where)
+        self._busy[future] = executor
         return future
-
-    def _take_back(self, slot: _Slot, *, broken: bool) -> None:
-        if broken or slot.runs >= RUNS_A_PROCESS:
-            slot.executor.shutdown()
-        else:
-            self._idle.append(slot)
 
     def __enter__(self) -> Self:
         return self
@@ -99,8 +85,8 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for slot in (*self._idle, *self._busy.values()):
-            slot.executor.shutdown()
+        for executor in (*self._idle, *self._busy.values()):
+            executor.shutdown()
 
 
 def place(

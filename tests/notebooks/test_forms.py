@@ -177,6 +177,19 @@ def test_preparation_run_again_keeps_what_the_forms_hold_and_says_so(
     assert (changed.parameters.warninglist_name, changed.parameters.tlp) == ("Mine", "green")
 
 
+def test_what_steps_made_before_preparation_ran_again_counts_as_long_as_it_fits(
+    run: Playbook, parameters: PlaybookParameters
+) -> None:
+    run.edit(warninglist_name="Mine", warninglist_values=["a.example"])
+    selection = run.select_warninglist(run.warninglists())
+    details = run.details(selection)
+    plan = run.plan(selection, details, run.read_values(selection, details))
+    changed = Playbook.open(parameters.edited({"warninglist_category": "false_positive"}))
+    with pytest.raises(StepOrderError, match="warninglist_category changed after IN:3 ran"):
+        changed.apply(plan)
+    assert Playbook.open(parameters).apply(plan).warninglist is not None
+
+
 def test_a_run_without_a_list_stops_where_it_would_be_chosen(run: Playbook) -> None:
     with pytest.raises(WarninglistError, match="name the list"):
         run.select_warninglist(run.warninglists())

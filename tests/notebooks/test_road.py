@@ -75,7 +75,7 @@ def test_the_demo_again_finds_the_list_changes_nothing_and_says_so(demo: Ran, pl
     sandbox.misp.clear_requests()
     asked = [request.path for request in sandbox.modules.requests if request.path == "/query"]
     again = play("-f", str(EXAMPLE))
-    assert demo.exit_code == again.exit_code == 0
+    assert demo.exit_code == again.exit_code == 0, demo.output + again.output
     assert writes(sandbox) == []
     assert "Nothing to do" in again.step("IN:4")["summary"]
     assert again.step("IN:5")["status"] == "skipped"

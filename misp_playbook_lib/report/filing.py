@@ -73,11 +73,15 @@ def prune(place: Path, keep: str) -> tuple[runs.Run, ...]:
 
 
 def _since(known: runs.Runs, run: runs.Run) -> dict[str, Any] | None:
-    """Count what changed since the list's last comparable run."""
+    """Count what changed since the list's last comparable run; None where there is none, or its tables are gone."""
     before = known.before(run) if run.comparable else None
     if before is None:
         return None
-    found = runs.difference(before.folder, run.folder)
+    try:
+        found = runs.difference(before.folder, run.folder)
+    except ParameterError:
+        # What somebody took out of an older run must not keep this one out of the archive.
+        return None
     return {
         "run_id": before.run_id,
         "entries_added": len(found.entries_added),

@@ -35,6 +35,12 @@ def test_a_run_says_what_changed_since_the_lists_run_before(tmp_path: Path) -> N
     assert "Since the run before" in (second / "report.html").read_text()
 
 
+@pytest.mark.parametrize("gone", ["warninglist.json", "matches.csv"])
+def test_a_run_is_archived_also_where_a_table_of_the_run_before_is_gone(tmp_path: Path, gone: str) -> None:
+    (archived.file(tmp_path, ["a.example"], []) / gone).unlink()
+    assert archived.read(archived.file(tmp_path, ["b.example"], []))["since"] is None
+
+
 def test_a_run_is_compared_with_neither_a_dry_run_nor_one_that_failed_nor_another_servers(tmp_path: Path) -> None:
     dry = archived.manifest("20261124T080000Z-000000")["facts"]
     dry["warninglist"]["outcome"] = "not written (dry run)"

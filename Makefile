@@ -24,9 +24,10 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev $(VENV)/bench-peers
 	$(BIN)/python -m tests.benchmarks
 
-# Peers of the benchmarks, apart: one of their dependencies brings a package named `tests`.
+# Peers of the benchmarks, apart: one of their dependencies brings a package named `tests`, which would hide ours.
 $(VENV)/bench-peers: $(VENV)/.dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --target $@ ioc-finder iocsearcher
+	rm -rf $@/tests
 
 # The real misp-modules, for its licence and its pins in an environment of its own: tests and sandbox run it as a process.
 misp-modules:

@@ -26,6 +26,8 @@ GIVE_UP = 4
 """After so many failures in a row the server is taken to be gone."""
 SLACK = 2
 """Seconds before its beginning from which a scan's closing window reads: clocks are told in whole seconds."""
+CLOSING = 4
+"""The share of `limit` that a closing window may hold: one that holds more is read for nothing but its sample."""
 PASSES = 4
 """How often a scan tries to close with one answer, before it reads what is left in several."""
 _HOPELESS = (AuthenticationFailed, PermissionDenied, RateLimited)
@@ -103,7 +105,7 @@ class Scan:
         start = self._since
         for _ in range(PASSES):
             begun = int(self._misp.server_time()) - SLACK
-            closing = Query(start, limit=self._limit)
+            closing = Query(start, limit=max(1, self._limit // CLOSING))
             rows = self._whole(closing)
             if rows is not None:
                 self.total = self.done = self.done + len(rows)

@@ -117,12 +117,12 @@ def _without_values(conditions: Conditions, values: Iterable[str]) -> None:
 
 
 def column_filter(column: str) -> Callable[[Conditions, Any], None]:
-    """Return a filter on a column: a list is any of it, !x is not x, % is a pattern."""
+    """Return a filter on a column of text: a list is any of it, !x is not x, % is a pattern."""
 
     def apply(conditions: Conditions, given: Any) -> None:
         for operator, wanted in operators(given).items():
             exact = [text(value) for value in wanted if not is_pattern(value)]
-            either = [f"CAST({column} AS TEXT) IN (SELECT value FROM json_each(?))"] if exact else []
+            either = [f"{column} IN (SELECT value FROM json_each(?))"] if exact else []
             either += [like(column) for value in wanted if is_pattern(value)]
             parameters = [json.dumps(exact)] * bool(exact) + [value for value in wanted if is_pattern(value)]
             if either:

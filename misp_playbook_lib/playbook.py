@@ -119,6 +119,7 @@ class Playbook(OpenRun):
         with self.state.step("IN:1", "MISP warninglists") as step:
             rows = self.misp.warninglists()
             step.summary = f"{len(rows)} lists on the server."
+            self._export(exports.WARNINGLISTS, exports.warninglists(rows))
             return WarninglistRows(rows)
 
     @in_order("IN:2")
@@ -174,6 +175,7 @@ class Playbook(OpenRun):
                 removing=wanted.warninglist_values_action == WarninglistAction.REMOVE,
             )
             self.state.facts["values"] = facts.values(values)
+            self._export(exports.VALUES, exports.values(values))
             step.summary = views.values_line(values)
             return values
 

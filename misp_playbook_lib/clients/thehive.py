@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from misp_playbook_lib.clients.hooks import once
 from misp_playbook_lib.clients.http import READ_TIMEOUT, HttpClient
@@ -28,10 +29,11 @@ MAX_BODY = 9_000_000
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert that TheHive has; `existed` says that it was there before."""
+    """An alert that TheHive has; `existed` says that it was there before, `url` is its page."""
 
     id: str
     existed: bool
+    url: str
 
 
 class TheHiveClient:
@@ -59,9 +61,12 @@ class TheHiveClient:
             answer = once(lambda: self._http.json("POST", f"{self.url}/api/v1/alert", "add an alert", json=alert))
         except RequestRejected as error:
             if existing := self._find(alert) if "already exist" in str(error) else "":
-                return Alert(existing, existed=True)
+                return self._alert(existing, existed=True)
             raise
-        return Alert(_id(answer), existed=False)
+        return self._alert(_id(answer), existed=False)
+
+    def _alert(self, alert_id: str, *, existed: bool) -> Alert:
+        return Alert(alert_id, existed, f"{self.url}/alerts/{quote(alert_id)}/details")
 
     def _find(self, alert: dict[str, Any]) -> str:
         conditions = [{"_field": field, "_value": alert[field]} for field in ("type", "source", "sourceRef")]

@@ -184,6 +184,6 @@ def _number(kind: Any, typed: str) -> Any:
 def _told(value: Any) -> str:
     if isinstance(value, list):
         more = f" … ({len(value):,} in all)" if len(value) > _FIRST else ""
-        return ", ".join(value[:_FIRST]) + more
+        return ", ".join(value[:_FIRST]) + more or "empty"
     words = {"True": "yes", "False": "no", "None": "both", "": "empty"}
     return words.get(str(value), str(value))

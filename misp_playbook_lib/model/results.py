@@ -338,7 +338,8 @@ class DeliveryStatus(StrEnum):
 class Delivery:
     """A message to one service; `detail` says why it was skipped or failed, or what was sent.
 
-    `parts` is how many parts arrived, `files` are the names of the files of the run folder that hold the parts.
+    `parts` is how many parts arrived, `files` are the names of the files of the run folder that hold the parts, `url`
+    is the page on which the service shows it, where there is one.
     """
 
     service: str
@@ -347,3 +348,4 @@ class Delivery:
     parts: int = 0
     reference: str = ""
     files: tuple[str, ...] = ()
+    url: str = ""

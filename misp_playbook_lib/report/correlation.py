@@ -8,9 +8,12 @@ from misp_playbook_lib.report.tables import Table, table
 
 FIRST_ROWS = 200
 """Rows that a notebook or report shows of a long table."""
+EVENTS = "Events that are hit"
 MATCHES = "Matches in MISP events"
 _FIRST_ENTRIES = 20
 """Entries without a match that are named."""
+_FIRST_OF_EVENT = 5
+"""Entries that are named of those that hit an event."""
 
 
 def matches_view(result: CorrelationResult) -> list[str | Table]:
@@ -20,13 +23,12 @@ def matches_view(result: CorrelationResult) -> list[str | Table]:
         blocks += [
             f"By type: {_counts(result.by_type)}.",
             f"By organisation: {_counts(result.by_organisation)}.",
+            events_table(result),
             matches_table(result.matches),
             entries_table(result),
         ]
         if unmatched := result.entries_unmatched:
-            named = ", ".join(unmatched[:_FIRST_ENTRIES])
-            more = f" and {len(unmatched) - _FIRST_ENTRIES:,} more" if len(unmatched) > _FIRST_ENTRIES else ""
-            blocks.append(f"Entries without a match ({len(unmatched):,}): {named}{more}.")
+            blocks.append(f"Entries without a match ({len(unmatched):,}): {named(unmatched, _FIRST_ENTRIES)}.")
     if result.types:
         blocks.append(f"Only attributes of the list's matching types were read: {', '.join(result.types)}.")
     blocks += [f"Incomplete: {reason}" for reason in result.incomplete]
@@ -94,6 +96,31 @@ def matches_table(matches: Sequence[AttributeMatch], first: int | None = FIRST_R
     return Table(shown.caption, shown.columns, shown.rows, len(matches))
 
 
+def events_table(result: CorrelationResult, first: int | None = FIRST_ROWS) -> Table:
+    """Show one row an event that is hit, those with most matches first."""
+    of_event: dict[int, list[AttributeMatch]] = {}
+    for match in result.matches:
+        of_event.setdefault(match.attribute.event.id, []).append(match)
+    rows = []
+    for found in sorted(of_event.values(), key=len, reverse=True):
+        event = found[0].attribute.event
+        rows.append(
+            (
+                event.id,
+                event.info,
+                event.date,
+                event.organisation,
+                "yes" if event.published else "no",
+                ", ".join(event.tags),
+                f"{len(found):,}",
+                f"{sum(match.warns is Warns.YES for match in found):,}",
+                named(tuple(dict.fromkeys(match.entry for match in found)), _FIRST_OF_EVENT),
+            )
+        )
+    columns = ("Event", "Event info", "Date", "Organisation", "Published", "Tags", "Attributes", "Warned on", "Entries")
+    return table(EVENTS, columns, rows, first)
+
+
 def entries_table(result: CorrelationResult, first: int | None = FIRST_ROWS) -> Table:
     """Show what each entry hits, and when it was seen."""
     rows = [
@@ -116,6 +143,12 @@ def impact_line(impact: Impact) -> str:
     if impact.busiest and impact.attributes > 1:
         line += f"; the entry {impact.busiest[0]} alone on {impact.busiest[1]:,} of them"
     return f"{line}. Not all could be looked at: {impact.incomplete}." if impact.incomplete else f"{line}."
+
+
+def named(texts: Sequence[str], first: int) -> str:
+    """Name the first of many, and say how many more there are."""
+    more = f" and {len(texts) - first:,} more" if len(texts) > first else ""
+    return ", ".join(texts[:first]) + more
 
 
 def _warned(result: CorrelationResult) -> str:

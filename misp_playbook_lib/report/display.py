@@ -17,11 +17,11 @@ from misp_playbook_lib.model.results import Applied, CorrelationResult, Delivery
 from misp_playbook_lib.model.selection import Selection
 from misp_playbook_lib.model.values import ValuesRead
 from misp_playbook_lib.model.warninglist import WarninglistRows, WarninglistSpec
-from misp_playbook_lib.report import charts, correlation, exports, views
+from misp_playbook_lib.report import charts, correlation, exports, undo, views
 from misp_playbook_lib.report.charts import Chart
 from misp_playbook_lib.report.links import linked
 from misp_playbook_lib.report.summary import Summary
-from misp_playbook_lib.report.tables import Table, as_html, as_text, html_link, html_text, plain_text, visible
+from misp_playbook_lib.report.tables import Own, Table, as_html, as_text, html_link, html_text, plain_text, visible
 
 Block = views.Block | Chart
 
@@ -60,7 +60,13 @@ _VIEWS: dict[type, Callable[[Any], Iterable[Block]]] = {
     WarninglistSpec: views.spec_view,
 }
 
-_FILES = {CorrelationResult: exports.MATCHES, Lookups: exports.ENRICHMENTS, Applied: exports.WARNINGLIST}
+_FILES = {
+    CorrelationResult: exports.MATCHES,
+    Lookups: exports.ENRICHMENTS,
+    ValuesRead: exports.VALUES,
+    WarninglistPlan: undo.DIFF,
+    WarninglistRows: exports.WARNINGLISTS,
+}
 """The file of a run's folder that holds a result whole."""
 
 
@@ -119,13 +125,16 @@ def text_of(blocks: Iterable[Block]) -> str:
 def _html(block: views.Block, misp_url: str, file: str) -> str:
     if isinstance(block, Table):
         return as_html(linked(replace(block, file=file), misp_url))
-    return f"<p>{html_text(plain_text(block))}</p>"
+    shown = plain_text(block)
+    return f"<p>{html_link(block.url, shown) if isinstance(block, Own) else html_text(shown)}</p>"
 
 
 def _text(block: Block) -> str:
     if isinstance(block, Chart):
         return as_text(block.twin)
-    return as_text(block) if isinstance(block, Table) else plain_text(block)
+    if isinstance(block, Table):
+        return as_text(block)
+    return f"{plain_text(block)}: {block.url}" if isinstance(block, Own) else plain_text(block)
 
 
 def _name_the_step(

@@ -1,16 +1,19 @@
-"""What a run leaves for machines: matches and enrichments as CSV, the list as misp-warninglists keeps it."""
+"""What a run leaves for machines: its tables as CSV, the list as misp-warninglists keeps it."""
 
 import json
 from collections.abc import Iterable
 from typing import Any
 
 from misp_playbook_lib.model.results import AttributeMatch, LookupResults
-from misp_playbook_lib.model.warninglist import Warninglist
+from misp_playbook_lib.model.values import ValuesRead
+from misp_playbook_lib.model.warninglist import Warninglist, WarninglistRow
 from misp_playbook_lib.report.tables import as_csv
 
 MATCHES = "matches.csv"
 ENRICHMENTS = "enrichments.csv"
+VALUES = "values.csv"
 WARNINGLIST = "warninglist.json"
+WARNINGLISTS = "warninglists.csv"
 
 _MATCH_COLUMNS = (
     *("entry", "part", "attribute_uuid", "attribute_id", "type", "category", "value", "to_ids", "comment", "timestamp"),
@@ -30,6 +33,23 @@ def matches(found: Iterable[AttributeMatch]) -> str:
 def enrichments(results: Iterable[LookupResults]) -> str:
     """Write one row an answer, and one for each question that got none."""
     return as_csv(_ENRICHMENT_COLUMNS, (row for result in results for row in _answers(result)))
+
+
+def values(read: ValuesRead) -> str:
+    """Write one row a finding, and one a correction."""
+    columns = ("what", "entry", "becomes", "severity", "rule", "reason", "remedy")
+    findings = [("finding", one.entry, "", one.severity, one.rule, one.reason, one.remedy) for one in read.findings]
+    corrections = [("correction", one.before, one.after, "", "", one.reason, "") for one in read.corrections]
+    return as_csv(columns, [*findings, *corrections])
+
+
+def warninglists(rows: Iterable[WarninglistRow]) -> str:
+    """Write one row a list of the server."""
+    columns = ("id", "name", "type", "category", "entries", "enabled", "built_in")
+    return as_csv(
+        columns,
+        ((row.id, row.name, row.type, row.category, row.entry_count, row.enabled, row.default) for row in rows),
+    )
 
 
 def warninglist(one: Warninglist) -> str:

@@ -209,7 +209,9 @@ def _failed(problems: Sequence[str]) -> Section:
 
 
 def _matches(result: CorrelationResult) -> Section:
-    line, *rest = correlation.matches_view(result)
+    line, *blocks = correlation.matches_view(result)
+    # Where room is short, the matches tell their events.
+    rest = [block for block in blocks if not (isinstance(block, Table) and block.caption == correlation.EVENTS)]
     captions = [block.caption if isinstance(block, Table) else "" for block in rest]
     full = list(rest)
     brief: list[views.Block] = [block for block in rest if not isinstance(block, Table)]

@@ -35,7 +35,7 @@ AFTER = "warninglist-after.json"
 HEADER = "undo.json"
 DIFF = "plan.diff"
 LONG = 200
-"""Changes from which on a plan is kept in full beside the first of them that are shown."""
+"""Lines of a diff from which on a plan is kept in full beside the first of them that are shown."""
 
 
 class UndoRecord:
@@ -58,7 +58,7 @@ class UndoRecord:
 
     def planned(self, plan: WarninglistPlan) -> bool:
         """Keep a long plan in full; say whether it is one."""
-        long = len(plan.added) + len(plan.removed) + len(plan.commented) > LONG
+        long = len(plan.diff) > LONG
         if long:
             self._write(DIFF, "".join(f"{visible(line)}\n" for line in plan.diff))
         return long

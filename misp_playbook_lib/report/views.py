@@ -18,13 +18,15 @@ from misp_playbook_lib.model.results import (
 from misp_playbook_lib.model.selection import Selection
 from misp_playbook_lib.model.values import ValuesRead
 from misp_playbook_lib.model.warninglist import Warninglist, WarninglistEntry, WarninglistRows, WarninglistSpec
-from misp_playbook_lib.report.correlation import impact_line
+from misp_playbook_lib.report.correlation import impact_line, named
 from misp_playbook_lib.report.tables import Own, Table, table
 
 Block = str | Table
 
 FIRST_ROWS = 200
 """Rows that a notebook or report shows of a long table."""
+_FIRST_ABSENT = 5
+"""Entries to be removed that are not in the list which are named."""
 
 
 def server_view(server: MispServer) -> list[Block]:
@@ -198,7 +200,7 @@ def plan_line(plan: WarninglistPlan) -> str:
     )
     if plan.creates:
         return f"Create the warninglist {plan.name}: {counts}."
-    absent = f" Not in the list, and so not removed: {_some(plan.absent)}." if plan.absent else ""
+    absent = f" Not in the list, and so not removed: {named(plan.absent, _FIRST_ABSENT)}." if plan.absent else ""
     if not plan.changes:
         kept = f"{len(plan.kept):,} entries"
         return f"Nothing to do: the warninglist {plan.name} already is as wanted ({kept}).{absent}"
@@ -311,19 +313,14 @@ def enrichments_table(result: LookupResults, title: str, first: int | None = FIR
 
 
 def delivery_view(delivery: Delivery) -> list[Block]:
-    """Say whether a message was delivered."""
-    return [f"{delivery.service}: {delivery.status}. {delivery.detail}"]
+    """Say whether a message was delivered, and where it is seen."""
+    line = f"{delivery.service}: {delivery.status}. {delivery.detail}"
+    return [line, *([Own(f"See it in {delivery.service}", delivery.url)] if delivery.url else [])]
 
 
 def yes_no(flag: bool) -> str:
     """Write a flag as a word."""
     return "yes" if flag else "no"
-
-
-def _some(texts: Sequence[str], first: int = 5) -> str:
-    """Name the first of many."""
-    more = f" and {len(texts) - first:,} more" if len(texts) > first else ""
-    return ", ".join(texts[:first]) + more
 
 
 def _field(value: str | tuple[str, ...] | None) -> str:

@@ -45,10 +45,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a service said to a message: in words, and the reference it gave."""
+    """What a service said to a message: in words, the reference it gave, and the page on which it shows it."""
 
     detail: str = ""
     reference: str = ""
+    url: str = ""
 
 
 class Notifier(Protocol):
@@ -86,7 +87,15 @@ def send_all(notifier: Notifier, messages: Sequence[Message], arrived: int = 0) 
             which = f" Part {number + 1} of {total} failed, {number} arrived." if total > 1 else ""
             return Delivery(service, DeliveryStatus.FAILED, f"{error}.{which}", parts=number, files=files)
     detail = receipt.detail or (f"{total} messages." if total > 1 else "A message.")
-    return Delivery(service, DeliveryStatus.SENT, detail, parts=total, reference=receipt.reference, files=files)
+    return Delivery(
+        service,
+        DeliveryStatus.SENT,
+        detail,
+        parts=total,
+        reference=receipt.reference,
+        files=files,
+        url=receipt.url,
+    )
 
 
 def _card(folder: Path, name: str) -> Path:

@@ -128,7 +128,7 @@ class TheHiveNotifier:
         """
         added = self._client.add_alert(json.loads(message.text))
         words = "The same result was reported before as alert" if added.existed else "Added alert"
-        return Receipt(f"{words} {added.id}.", added.id)
+        return Receipt(f"{words} {added.id}.", added.id, added.url)
 
 
 def reference(summary: Summary) -> str:

@@ -158,10 +158,11 @@ def test_nothing_from_outside_runs_and_all_of_it_is_text(browser: Any, hostile: 
     assert {row[1] for row in report.rows("VirusTotal: answers")} == wanted
 
 
-def test_the_report_links_to_misp_and_virustotal_and_into_itself_alone(
+def test_the_report_links_to_misp_virustotal_and_thehive_and_into_itself_alone(
     browser: Any, play: Callable[..., Ran], sandbox: Sandbox
 ) -> None:
-    ran = play("-f", str(EXAMPLE))
+    ran = play("-f", str(EXAMPLE), send_to_thehive=True)
+    [alert] = sandbox.inbox()["thehive"]
     report = Opened(browser, ran.folder / "report.html")
     outside = {link for link in report.links() if not link.startswith("#")}
     notebook = {link for link in outside if link in PLAYBOOK.read_text()}
@@ -170,7 +171,9 @@ def test_the_report_links_to_misp_and_virustotal_and_into_itself_alone(
     assert {link for link in found if link.startswith(f"{own}events/view/")} == {
         f"{own}events/view/{row[5]}" for row in report.rows("Matches in MISP events")
     }
-    assert all(link.startswith((own, "https://www.virustotal.com/gui/")) for link in found)
+    page = f"{sandbox.thehive.url}/alerts/{alert['_id']}/details"
+    assert page in found
+    assert all(link.startswith((own, "https://www.virustotal.com/gui/")) for link in found - {page})
     inside = {link for link in report.links() if link.startswith("#")}
     assert all(report.page.locator(f"[id='{link[1:]}']").count() == 1 for link in inside)
     index = Opened(browser, ran.archive / "index.html")
@@ -218,12 +221,32 @@ def test_a_long_table_shows_its_first_rows_and_the_file_beside_it_has_all(
 ) -> None:
     values = [f"host{number}.example" for number in range(250)]
     sandbox.misp.add_event("Many", [{"type": "domain", "value": value, "to_ids": True} for value in values])
-    ran = play(warninglist_name="Mine", warninglist_values=values, enrich_with=[])
+    given = [value.upper() for value in values]
+    ran = play(warninglist_name="Mine", warninglist_values=given, enrich_with=[])
     opened = Opened(browser, ran.folder / "report.html")
-    assert len(opened.rows("Matches in MISP events")) == 200
-    assert "The first 200 of 250 rows. All are in matches.csv" in opened.page.inner_text("main")
-    with (ran.folder / "matches.csv").open(newline="") as file:
-        assert {row["value"] for row in csv.DictReader(file)} == set(values)
+    assert len(opened.rows("Matches in MISP events")) == len(opened.rows("Corrections")) == 200
+    shown = opened.page.inner_text("main")
+    for file in ("matches.csv", "values.csv", "plan.diff"):
+        assert f"The first 200 of 250 rows. All are in {file}, beside this report." in shown
+    assert {row["value"] for row in rows(ran.folder / "matches.csv")} == set(values)
+    corrected = [row for row in rows(ran.folder / "values.csv") if row["what"] == "correction"]
+    assert {(row["entry"], row["becomes"]) for row in corrected} == set(zip(given, values, strict=True))
+    diff = (ran.folder / "plan.diff").read_text()
+    assert all(value in diff for value in values)
+
+
+def test_the_lists_of_the_server_and_the_findings_lie_beside_the_report(browser: Any, play: Callable[..., Ran]) -> None:
+    ran = play(warninglist_name="Mine", warninglist_values=["a.example", "10.0.0.1"], enrich_with=[])
+    lists = Opened(browser, ran.folder / "report.html").rows("Warninglists on the server")
+    assert {row["name"] for row in rows(ran.folder / "warninglists.csv")} == {row[1] for row in lists}
+    assert ("finding", "10.0.0.1", "not-public") in {
+        (row["what"], row["entry"], row["rule"]) for row in rows(ran.folder / "values.csv")
+    }
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
 
 
 def test_the_page_prints_without_its_folded_parts(browser: Any, play: Callable[..., Ran]) -> None:

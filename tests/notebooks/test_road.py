@@ -88,7 +88,7 @@ def test_the_demo_again_finds_the_list_changes_nothing_and_says_so(demo: Ran, pl
 def test_the_run_folder_is_closed_to_others_and_holds_report_messages_and_what_undoes_the_run(demo: Ran) -> None:
     names = {path.name for path in demo.folder.iterdir()}
     undoing = {"undo.json", "warninglist-before.json", "warninglist-after.json"}
-    tables = {"matches.csv", "enrichments.csv", "warninglist.json"}
+    tables = {"matches.csv", "enrichments.csv", "values.csv", "warninglists.csv", "warninglist.json"}
     assert names == {"run.ipynb", "report.html", "summary.md", "run.json", "mattermost-1.md"} | undoing | tables
     assert demo.folder.stat().st_mode & 0o777 == 0o700
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in demo.folder.iterdir())

@@ -14,7 +14,7 @@ from searching import SEARCH, between, client, listed, searches
 from misp_playbook_lib.clients.misp import MispClient
 from misp_playbook_lib.model.matching import Silence
 from misp_playbook_lib.model.results import AttributeMatch, CorrelationResult, Published, Scope, Warns
-from misp_playbook_lib.report.correlation import impact_line, matches_line
+from misp_playbook_lib.report.correlation import events_table, impact_line, matches_line
 from misp_playbook_lib.sandbox.misp import Misp
 from misp_playbook_lib.sandbox.misp.matcher import EnabledList, Entries, Warnings
 from misp_playbook_lib.steps import retrosearch as searching
@@ -309,6 +309,11 @@ def test_the_figures_count_what_was_found(ours: MispClient, misp: Misp) -> None:
     assert (first.entry, first.attributes, first.events) == ("a.example", 3, 2)
     assert (first.first_seen, first.last_seen) == ("2020-02-02", "2024-05-05")
     assert (second.first_seen, second.last_seen) == ("2024-05-05", "2024-05-05")
+    rows = [dict(zip(events_table(result).columns, row, strict=True)) for row in events_table(result).rows]
+    assert [(row["Event info"], row["Organisation"], row["Attributes"], row["Entries"]) for row in rows] == [
+        ("One", "CIRCL.example", "2", "a.example"),
+        ("Two", "ORGNAME", "2", "a.example, b.example"),
+    ]
 
 
 def test_many_values_that_begin_with_an_exclamation_mark_are_found_by_a_scan(ours: MispClient, misp: Misp) -> None:

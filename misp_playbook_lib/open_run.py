@@ -15,6 +15,7 @@ from misp_playbook_lib.steps.notify import Message
 from misp_playbook_lib.steps.order import FIRST, StepOrder
 
 STEP_OF_VARIABLE = {
+    "parameters": "the cells under Parameters",
     "run": "PR:1",
     "modules": "PR:2",
     "lists": "IN:1",

@@ -34,7 +34,7 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistSpec,
     WarninglistType,
 )
-from misp_playbook_lib.open_run import STEP_OF_VARIABLE, OpenRun
+from misp_playbook_lib.open_run import OpenRun
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import display, exports, facts, undo, views
 from misp_playbook_lib.report.correlation import impact_line, matches_line
@@ -71,7 +71,7 @@ class Playbook(OpenRun):
             ServiceError: MISP cannot be reached or does not accept the key.
 
         """
-        display.register(STEP_OF_VARIABLE)
+        display.register()
         folder = os.environ.get(RUN_DIR_VARIABLE)
         run_id = Path(folder).name if folder else f"interactive-{uuid.uuid4().hex[:8]}"
         started = datetime.now(UTC).isoformat(timespec="seconds")

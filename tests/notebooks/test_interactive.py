@@ -26,9 +26,24 @@ class Analyst:
             for _ in range(times):
                 self.client.execute_cell(cell, index)
 
+    def run(self, words: str) -> None:
+        """Run the cell with these words."""
+        cell = self.cell(words)
+        self.client.execute_cell(cell, self.notebook.cells.index(cell))
+
+    def told(self, words: str) -> str:
+        """Run the cell with these words, which fails, and return what an analyst is told."""
+        with pytest.raises(CellExecutionError):
+            self.run(words)
+        (output,) = self.cell(words).outputs
+        return "\n".join(output.traceback)
+
+    def cell(self, words: str) -> nbformat.NotebookNode:
+        return next(cell for cell in self.notebook.cells if cell.cell_type == "code" and words in cell.source)
+
     def shown(self, words: str) -> str:
         """Return what the cell with these words shows."""
-        cell = next(cell for cell in self.notebook.cells if cell.cell_type == "code" and words in cell.source)
+        cell = self.cell(words)
         return "\n".join(str(output.get("data", {}).get("text/plain", "")) for output in cell.outputs)
 
 
@@ -72,6 +87,26 @@ def test_every_cell_run_twice_changes_nothing_twice(sandbox: Sandbox, typed: str
     assert "nothing was changed" in analyst.shown("run.apply")
     assert "lready delivered in this run" in analyst.shown("run.send_to_mattermost")
     assert len(sandbox.inbox()["mattermost"]) == len(sandbox.inbox()["thehive"]) == 1
+
+
+def test_a_cell_run_before_preparation_says_in_one_line_which_to_run_first(sandbox: Sandbox, typed: str) -> None:
+    analyst = Analyst(typed)
+    with analyst.client.setup_kernel():
+        analyst.run("PlaybookParameters.collect")
+        line = "StepOrderError: run is not there yet: run PR:1 first, and then the cells below."
+        assert analyst.told("run.warninglists") == analyst.told("forms.modules") == line
+        analyst.cell("Playbook.open").source += "\nnothing_of_ours"
+        assert "name 'nothing_of_ours' is not defined" in analyst.told("nothing_of_ours")
+    assert not [asked for asked in sandbox.misp.requests if "warninglists" in asked.path]
+
+
+def test_preparation_run_on_parameters_that_were_refused_says_that_they_come_first(typed: str) -> None:
+    analyst = Analyst(typed)
+    analyst.cell("misp_modules_url: str").source += "\ntlp = 'purple'"
+    with analyst.client.setup_kernel():
+        analyst.run("misp_modules_url: str")
+        assert "tlp" in analyst.told("PlaybookParameters.collect")
+        assert "parameters is not there yet: run the cells under Parameters first" in analyst.told("Playbook.open")
 
 
 def test_an_untouched_run_all_refuses_in_one_line(sandbox: Sandbox) -> None:

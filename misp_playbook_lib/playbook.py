@@ -314,17 +314,17 @@ class Playbook(OpenRun):
 
     @in_order("EN:2 Mattermost")
     def send_to_mattermost(self, summary: Summary, *, again: bool = False) -> Delivery:
-        """EN:2. Post the summary to Mattermost, as the option says; once in a run unless `again`."""
+        """EN:2. Post the summary to Mattermost, as the option says; each result once unless `again`."""
         return self._deliveries.deliver("Mattermost", summary, again=again)
 
     @in_order("EN:2 Slack")
     def send_to_slack(self, summary: Summary, *, again: bool = False) -> Delivery:
-        """EN:2. Post the summary to Slack; once in a run unless `again`."""
+        """EN:2. Post the summary to Slack; each result once unless `again`."""
         return self._deliveries.deliver("Slack", summary, again=again)
 
     @in_order("EN:3")
     def send_to_thehive(self, summary: Summary, *, again: bool = False) -> Delivery:
-        """EN:3. Add an alert with the entries as observables; once in a run unless `again`."""
+        """EN:3. Add an alert with the entries as observables; each result once unless `again`."""
         return self._deliveries.deliver("TheHive", summary, again=again)
 
     def finish(self) -> display.View:

@@ -1,6 +1,7 @@
 """The forms over a run's parameters, worked without a browser: what they take over, refuse, keep and show."""
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,16 @@ from ipywidgets import HTML
 
 from misp_playbook_lib import forms
 from misp_playbook_lib.errors import InvalidEntries, StepOrderError, WarninglistError
+from misp_playbook_lib.model.modules import Quota
 from misp_playbook_lib.open_run import STEP_OF_VARIABLE, OpenRun
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.playbook import Playbook
 from misp_playbook_lib.report import archive
 from misp_playbook_lib.sandbox import Sandbox
+from misp_playbook_lib.steps.quota import DAY, Booking, QuotaLedger
+from misp_playbook_lib.steps.store import state_folder
+
+FREE_TIER = {"virustotal_calls_per_minute": 4, "virustotal_calls_per_day": 500}
 
 
 @pytest.fixture
@@ -93,6 +99,32 @@ def test_a_module_that_no_table_knows_is_named_beside_the_others(run: Playbook) 
     assert run.parameters.enrich_with == ["virustotal_public", "shodan", "dns"]
     assert "virustotal_apikey" not in words(form)
     assert "domain 6, hostname 6" in words(form)
+
+
+def test_the_form_shows_what_other_runs_left_of_each_keys_budget_and_asks_nobody(
+    sandbox: Sandbox, run: Playbook
+) -> None:
+    run.settings = run.settings.model_copy(update=FREE_TIER)
+    assert "4 of 4 a minute, 500 of 500 a day" in words(forms.modules(run))
+    now, key = time.time(), run.settings.secret("virustotal_apikey")
+    ledger = QuotaLedger(key, Quota(4, 500))
+    ledger.settle(Booking("earlier", 3), 3, now)
+    ledger.settle(Booking("this morning", 100), 100, now - DAY / 2)
+    form = forms.modules(run)
+    assert "1 of 4 a minute, 397 of 500 a day" in words(form)
+    ledger.hold_until(now + DAY / 2)
+    fill(form, enrich_all=True)
+    assert re.search(r"397 of 500 a day, none before \d\d:\d\d UTC, asked too often", words(form))
+    assert not sandbox.modules.requests
+
+
+def test_a_budget_that_cannot_be_read_is_said_beside_its_module(run: Playbook) -> None:
+    run.settings = run.settings.model_copy(update=FREE_TIER)
+    state_folder().mkdir(parents=True, exist_ok=True)
+    (state_folder() / "quota.sqlite").write_text("no database" * 100)
+    form = forms.modules(run)
+    assert "quota.sqlite cannot be used" in words(form)
+    assert "make it writable or delete it" in words(form)
 
 
 def test_both_is_a_choice_that_stays_to_be_seen(run: Playbook) -> None:

@@ -33,7 +33,7 @@ CHOICES: Mapping[str, Sequence[str]] = {
 PUBLISHED = {"published events": True, "unpublished events": False, "both": None}
 
 WIDE = "46em"
-_LABEL = "17em"
+LABEL = "17em"
 _STYLE = """<style>
 .misp-playbook table { border-collapse: collapse; }
 .misp-playbook caption { text-align: left; font-weight: bold; }
@@ -162,15 +162,15 @@ def look(name: str) -> dict[str, Any]:
     """Return how a control is labelled: by its parameter's name, which is the one in parameter files and reports."""
     return {
         "description": name,
-        "style": {"description_width": _LABEL},
-        "layout": widgets.Layout(width=f"calc({_LABEL} + {WIDE})", max_width="100%"),
+        "style": {"description_width": LABEL},
+        "layout": widgets.Layout(width=f"calc({LABEL} + {WIDE})", max_width="100%"),
     }
 
 
 def _help(name: str) -> widgets.HTML:
     words = PlaybookParameters.model_fields[name].description or ""
     return widgets.HTML(
-        f"<small>{escape(words)}</small>", layout=widgets.Layout(margin=f"-4px 0 4px calc({_LABEL} + 8px)")
+        f"<small>{escape(words)}</small>", layout=widgets.Layout(margin=f"-4px 0 4px calc({LABEL} + 8px)")
     )
 
 

@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
 
 import ipywidgets as widgets  # type: ignore[import-untyped]
 
 from misp_playbook_lib.errors import SettingsError
-from misp_playbook_lib.forms.form import Control, Form, control, look, names_of, show
+from misp_playbook_lib.forms.form import LABEL, Control, Form, control, names_of, show
+from misp_playbook_lib.forms.several import Several
 from misp_playbook_lib.model.modules import MODULE_TABLE, ModuleRow, Quota, module_row
 from misp_playbook_lib.playbook import Playbook
 from misp_playbook_lib.report.display import View, html_of
@@ -24,32 +24,18 @@ def modules(run: Playbook) -> Form | View:
 
 def _modules(run: Playbook) -> Form:
     wanted = run.parameters.enrich_with
-    names = list(dict.fromkeys([*MODULE_TABLE, *wanted]))
-    choice = widgets.SelectMultiple(options=names, value=tuple(wanted), rows=len(names), **look("enrich_with"))
-    other = widgets.Text(
-        placeholder="the name of another module, then Enter", continuous_update=False, **look("another module")
-    )
+    choice = Several("enrich_with", tuple(MODULE_TABLE), wanted, "another module", (), LABEL)
     prices = widgets.HTML()
 
     def render() -> None:
-        prices.value = html_of([_prices(run, names)])
+        prices.value = html_of([_prices(run, tuple(dict.fromkeys([*MODULE_TABLE, *choice.value])))])
 
-    def add(_: Any) -> None:
-        name = other.value.strip()
-        if name:
-            names.extend([] if name in names else [name])
-            chosen = choice.value
-            choice.options = tuple(names)  # which empties the choice
-            choice.value = tuple(dict.fromkeys((*chosen, name)))
-            other.value = ""
-
-    other.observe(add, "value")
     controls = [
         Control("enrich_with", choice, list) if name == "enrich_with" else control(run, name)
         for name in names_of("PR:2")
     ]
     render()
-    return Form(run, "PR:2", controls, [other, prices], render)
+    return Form(run, "PR:2", controls, [prices], render)
 
 
 def _prices(run: Playbook, names: Sequence[str]) -> Table:

@@ -94,8 +94,7 @@ def test_a_value_that_is_wrong_is_told_in_one_line_and_not_taken_over(run: Playb
 
 def test_a_module_that_no_table_knows_is_named_beside_the_others(run: Playbook) -> None:
     form = forms.modules(run)
-    (other,) = [child for child in form.children if getattr(child, "description", "") == "another module"]  # type: ignore[union-attr]
-    other.value = "dns"
+    form.controls["enrich_with"].widget.other.value = "dns"  # type: ignore[union-attr]
     assert run.parameters.enrich_with == ["virustotal_public", "shodan", "dns"]
     assert "virustotal_apikey" not in words(form)
     assert "domain 6, hostname 6" in words(form)

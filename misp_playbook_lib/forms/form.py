@@ -39,8 +39,9 @@ _STYLE = """<style>
 .misp-playbook caption { text-align: left; font-weight: bold; }
 .misp-playbook th, .misp-playbook td { padding: 2px 8px; text-align: left; vertical-align: top; line-height: 1.4; }
 .misp-playbook tr { border-bottom: 1px solid var(--jp-border-color2, #8888); }
+.misp-playbook .widget-dropdown > select { appearance: auto; background-image: none; }
 </style>"""
-"""JupyterLab dresses tables in cells, not those in widgets; colours are its own, light or dark."""
+"""JupyterLab dresses tables in cells, not those in widgets, whose arrow of a choice is black, in the dark too."""
 _STATUS = '<div role="status" aria-live="polite">{}</div>'
 _FIRST = 5
 """How many values of a list a static table names."""

@@ -47,11 +47,11 @@ class Several(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             placeholder="type its name, then Enter",
             continuous_update=False,
             style={"description_width": "initial"},
+            layout=widgets.Layout(width="42em", max_width="100%"),
         )
         self.other.observe(self._add, "value")
-        name = widgets.Label(
-            description, layout=widgets.Layout(width=label, display="flex", justify_content="flex-end", flex="none")
-        )
+        beside = {"width": label, "margin": "2px 4px 2px 0", "display": "flex", "justify_content": "flex-end"}
+        name = widgets.Label(description, layout=widgets.Layout(**beside, flex="none"))
         super().__init__([widgets.HBox([name, widgets.VBox([self._row, self.other, self._said])])])
         self.observe(self._show, "value")
         for word in options:
@@ -88,5 +88,5 @@ class Several(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             f'<div role="status">{escape(word)} is none of those that are suggested.</div>' if refused else ""
         )
         if not refused:
+            self.other.value = ""  # first: who sees the checkbox may type the next word
             self.value = tuple(dict.fromkeys((*self.value, word)))
-            self.other.value = ""

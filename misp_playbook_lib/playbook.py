@@ -38,7 +38,7 @@ from misp_playbook_lib.open_run import OpenRun
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import display, exports, facts, undo, views
 from misp_playbook_lib.report.correlation import impact_line, matches_line
-from misp_playbook_lib.report.progress import shown_count, shown_progress
+from misp_playbook_lib.report.progress import shown_count, shown_progress, shown_waiting
 from misp_playbook_lib.report.summary import TITLE, Summary, summarise
 from misp_playbook_lib.report.tables import table
 from misp_playbook_lib.settings import Settings, load_settings
@@ -76,7 +76,8 @@ class Playbook(OpenRun):
         run_id = Path(folder).name if folder else f"interactive-{uuid.uuid4().hex[:8]}"
         started = datetime.now(UTC).isoformat(timespec="seconds")
         state = RunState(run_id, Path(folder) if folder else None, started=started)
-        with state.step("PR:1", "Initialise environment") as step:
+        waiting = shown_waiting("PR:1", quiet=bool(folder))
+        with state.step("PR:1", "Initialise environment") as step, waiting:
             settings = load_settings()
             state.facts["server"] = {"url": settings.misp_url, "sandbox": settings.sandbox}
             misp = MispClient(settings)
@@ -248,7 +249,7 @@ class Playbook(OpenRun):
             step.summary = url
             return display.Link(url, f"Warninglist {applied.plan.name} in MISP")
 
-    @in_order("ER:1")
+    @in_order("ER:1", counts=True)
     def retrosearch(self, applied: Applied) -> CorrelationResult:
         """ER:1. Find the attributes in MISP that the list's entries hit, and say on which MISP warns."""
         wanted = self.parameters
@@ -277,7 +278,7 @@ class Playbook(OpenRun):
         """Begin to ask the modules, beside the retro-search; `enrich` collects what they answer."""
         self._lookups.start(modules, applied.plan)
 
-    @in_order()
+    @in_order(counts=True)
     def enrich(self, code: str, modules: ModulesFound, applied: Applied) -> Lookups:
         """ER:2, ER:3. Collect what the modules that belong to a step know about the entries."""
         with self.state.step(code, {"ER:2": "Query VirusTotal", "ER:3": "Query Shodan"}[code]) as step:
@@ -331,7 +332,8 @@ class Playbook(OpenRun):
         """EN:4. See that what was appended still stands, append it again if not, and say how the run ended."""
         with self.state.step("EN:4", "End of the playbook") as step:
             self.state.finished = True
-            repaired = self._look_again(step)
+            with shown_waiting("EN:4", quiet=self.unattended):
+                repaired = self._look_again(step)
             outcome = self.state.outcome
             step.summary = "Everything was done." if outcome is Outcome.SUCCESS else "Failed or incomplete, see above."
             step.summary = f"{repaired} {step.summary}".strip()

@@ -132,6 +132,16 @@ def test_preparation_run_on_parameters_that_were_refused_says_that_they_come_fir
         assert "parameters is not there yet: run the cells under Parameters first" in analyst.told("Playbook.open")
 
 
+def test_a_step_that_waits_for_the_server_shows_that_it_does(sandbox: Sandbox, typed: str, tmp_path: Path) -> None:
+    analyst = Analyst(typed, tmp_path)
+    sandbox.misp.faults.add(path="^/warninglists/index", kind="latency", seconds=2.5, times=1)
+    with analyst.client.setup_kernel():
+        for words in ("misp_modules_url: str", "PlaybookParameters.collect", "Playbook.open", "run.warninglists"):
+            analyst.run(words)
+    assert "IN:1: 00:0" in analyst.shown("run.warninglists")
+    assert "PR:1: " not in analyst.shown("Playbook.open")
+
+
 def test_an_untouched_run_all_refuses_in_one_line(sandbox: Sandbox, tmp_path: Path) -> None:
     analyst = Analyst("", tmp_path)
     with analyst.client.setup_kernel(), pytest.raises(CellExecutionError, match="name the list") as caught:

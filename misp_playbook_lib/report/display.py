@@ -73,6 +73,12 @@ def explain_missing(step_of_variable: Mapping[str, str]) -> None:
         shell.set_custom_exc((NameError,), partial(_name_the_step, step_of_variable))  # type: ignore[no-untyped-call]
 
 
+def variables() -> Mapping[str, Any]:
+    """Return the variables of the notebook, none outside one."""
+    shell = get_ipython()
+    return shell.user_ns if shell else {}
+
+
 def register() -> None:
     """Teach the running IPython, if there is one, to show the results of the steps."""
     shell = get_ipython()

@@ -108,6 +108,9 @@ class Ordered(Protocol):
     def unattended(self) -> bool:
         """Whether nobody is watching."""
 
+    def refuse_other_parameters(self) -> None:
+        """See that the run was opened with what the notebook's parameters cell says."""
+
 
 Run = TypeVar("Run", bound=Ordered)
 Arguments = ParamSpec("Arguments")
@@ -127,6 +130,7 @@ def in_order(
         @wraps(method)
         def wrapped(self: Run, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
             step = code or str(args[0])
+            self.refuse_other_parameters()
             waiting = shown_waiting(step, quiet=counts or self.unattended)
             with self.order.step(step, self.parameters, [*args, *kwargs.values()]) as results, waiting:
                 results.append(method(self, *args, **kwargs))

@@ -22,9 +22,10 @@ class Analyst:
             self.notebook, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
         )
 
-    def run_all(self, times: int = 1) -> None:
-        """Run every cell, each so many times, before the next."""
-        for index, cell in enumerate(self.notebook.cells):
+    def run_all(self, times: int = 1, until: str = "run.finish") -> None:
+        """Run every cell down to one with these words, each so many times, before the next."""
+        last = self.notebook.cells.index(self.cell(until))
+        for index, cell in enumerate(self.notebook.cells[: last + 1]):
             for _ in range(times):
                 self.client.execute_cell(cell, index)
 
@@ -130,6 +131,26 @@ def test_preparation_run_on_parameters_that_were_refused_says_that_they_come_fir
         analyst.run("misp_modules_url: str")
         assert "tlp" in analyst.told("PlaybookParameters.collect")
         assert "parameters is not there yet: run the cells under Parameters first" in analyst.told("Playbook.open")
+
+
+def test_a_parameters_cell_that_ran_again_is_not_passed_over(sandbox: Sandbox, typed: str, tmp_path: Path) -> None:
+    analyst = Analyst(typed, tmp_path)
+    with analyst.client.setup_kernel():
+        analyst.run_all(until="run.plan(")
+        analyst.cell("misp_modules_url: str").source += "\ndry_run = True"
+        analyst.run("misp_modules_url: str")
+        line = (
+            "StepOrderError: The parameters cell says otherwise than when PR:1 ran: dry_run. "
+            "Run the cell below it and PR:1 again, and then the cells below."
+        )
+        assert analyst.told("run.apply") == line
+        analyst.run("Playbook.open")
+        assert analyst.told("run.apply") == line
+        analyst.run("PlaybookParameters.collect")
+        analyst.run("Playbook.open")
+        analyst.run("run.apply")
+        assert "ry run" in analyst.shown("run.apply")
+    assert sandbox.misp.warninglist("Mine") is None
 
 
 def test_a_step_that_waits_for_the_server_shows_that_it_does(sandbox: Sandbox, typed: str, tmp_path: Path) -> None:

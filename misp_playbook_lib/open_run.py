@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, Optional
 
 from misp_playbook_lib.clients.misp import MispClient
+from misp_playbook_lib.errors import StepOrderError
 from misp_playbook_lib.model.modules import MispServer
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import display
@@ -15,6 +16,7 @@ from misp_playbook_lib.steps.notify import Message
 from misp_playbook_lib.steps.order import FIRST, StepOrder
 
 STEP_OF_VARIABLE = {
+    "parameters": "the cells under Parameters",
     "run": "PR:1",
     "modules": "PR:2",
     "lists": "IN:1",
@@ -69,6 +71,24 @@ class OpenRun:
         self._edits |= changes
         self._deliveries.use(self.parameters)
         self._lookups.use(self.parameters)
+
+    def refuse_other_parameters(self) -> None:
+        """See that the parameters cell still says what this run was opened with, for somebody who runs cells.
+
+        Raises:
+            StepOrderError: it ran again with other values; the message names them.
+            ParameterError: its values are wrong.
+
+        """
+        if self.unattended:
+            return
+        cell = {name: value for name, value in display.variables().items() if name in PlaybookParameters.model_fields}
+        said = PlaybookParameters.collect(cell)
+        if others := [name for name in cell if getattr(said, name) != getattr(self._given, name)]:
+            raise StepOrderError(
+                f"The parameters cell says otherwise than when PR:1 ran: {', '.join(others)}. "
+                "Run the cell below it and PR:1 again, and then the cells below."
+            )
 
     def preview(self, service: str, summary: Summary) -> tuple[str, tuple[Message, ...]]:
         """Say what a service would be told, or why it would not be; nothing is sent."""

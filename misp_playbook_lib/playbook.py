@@ -34,11 +34,11 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistSpec,
     WarninglistType,
 )
-from misp_playbook_lib.open_run import STEP_OF_VARIABLE, OpenRun
+from misp_playbook_lib.open_run import OpenRun
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import display, exports, facts, undo, views
 from misp_playbook_lib.report.correlation import impact_line, matches_line
-from misp_playbook_lib.report.progress import shown_count, shown_progress
+from misp_playbook_lib.report.progress import shown_count, shown_progress, shown_waiting
 from misp_playbook_lib.report.summary import TITLE, Summary, summarise
 from misp_playbook_lib.report.tables import table
 from misp_playbook_lib.settings import Settings, load_settings
@@ -71,12 +71,13 @@ class Playbook(OpenRun):
             ServiceError: MISP cannot be reached or does not accept the key.
 
         """
-        display.register(STEP_OF_VARIABLE)
+        display.register()
         folder = os.environ.get(RUN_DIR_VARIABLE)
         run_id = Path(folder).name if folder else f"interactive-{uuid.uuid4().hex[:8]}"
         started = datetime.now(UTC).isoformat(timespec="seconds")
         state = RunState(run_id, Path(folder) if folder else None, started=started)
-        with state.step("PR:1", "Initialise environment") as step:
+        waiting = shown_waiting("PR:1", quiet=bool(folder))
+        with state.step("PR:1", "Initialise environment") as step, waiting:
             settings = load_settings()
             state.facts["server"] = {"url": settings.misp_url, "sandbox": settings.sandbox}
             misp = MispClient(settings)
@@ -250,7 +251,7 @@ class Playbook(OpenRun):
             step.summary = url
             return display.Link(url, f"Warninglist {applied.plan.name} in MISP")
 
-    @in_order("ER:1")
+    @in_order("ER:1", counts=True)
     def retrosearch(self, applied: Applied) -> CorrelationResult:
         """ER:1. Find the attributes in MISP that the list's entries hit, and say on which MISP warns."""
         wanted = self.parameters
@@ -279,7 +280,7 @@ class Playbook(OpenRun):
         """Begin to ask the modules, beside the retro-search; `enrich` collects what they answer."""
         self._lookups.start(modules, applied.plan)
 
-    @in_order()
+    @in_order(counts=True)
     def enrich(self, code: str, modules: ModulesFound, applied: Applied) -> Lookups:
         """ER:2, ER:3. Collect what the modules that belong to a step know about the entries."""
         with self.state.step(code, {"ER:2": "Query VirusTotal", "ER:3": "Query Shodan"}[code]) as step:
@@ -316,24 +317,25 @@ class Playbook(OpenRun):
 
     @in_order("EN:2 Mattermost")
     def send_to_mattermost(self, summary: Summary, *, again: bool = False) -> Delivery:
-        """EN:2. Post the summary to Mattermost, as the option says; once in a run unless `again`."""
+        """EN:2. Post the summary to Mattermost, as the option says; each result once unless `again`."""
         return self._deliveries.deliver("Mattermost", summary, again=again)
 
     @in_order("EN:2 Slack")
     def send_to_slack(self, summary: Summary, *, again: bool = False) -> Delivery:
-        """EN:2. Post the summary to Slack; once in a run unless `again`."""
+        """EN:2. Post the summary to Slack; each result once unless `again`."""
         return self._deliveries.deliver("Slack", summary, again=again)
 
     @in_order("EN:3")
     def send_to_thehive(self, summary: Summary, *, again: bool = False) -> Delivery:
-        """EN:3. Add an alert with the entries as observables; once in a run unless `again`."""
+        """EN:3. Add an alert with the entries as observables; each result once unless `again`."""
         return self._deliveries.deliver("TheHive", summary, again=again)
 
     def finish(self) -> display.View:
         """EN:4. See that what was appended still stands, append it again if not, and say how the run ended."""
         with self.state.step("EN:4", "End of the playbook") as step:
             self.state.finished = True
-            repaired = self._look_again(step)
+            with shown_waiting("EN:4", quiet=self.unattended):
+                repaired = self._look_again(step)
             outcome = self.state.outcome
             step.summary = "Everything was done." if outcome is Outcome.SUCCESS else "Failed or incomplete, see above."
             step.summary = f"{repaired} {step.summary}".strip()

@@ -8,5 +8,9 @@ from misp_playbook_lib.forms.lists import choose_list, details
 from misp_playbook_lib.forms.modules import modules
 from misp_playbook_lib.forms.notifiers import notifiers
 from misp_playbook_lib.forms.plain import search, writing
+from misp_playbook_lib.open_run import STEP_OF_VARIABLE
+from misp_playbook_lib.report.display import explain_missing
 
 __all__ = ["choose_list", "details", "modules", "notifiers", "search", "values", "writing"]
+
+explain_missing(STEP_OF_VARIABLE)  # with the first import, so that a cell run before PR:1 is told too

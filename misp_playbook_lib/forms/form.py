@@ -33,14 +33,15 @@ CHOICES: Mapping[str, Sequence[str]] = {
 PUBLISHED = {"published events": True, "unpublished events": False, "both": None}
 
 WIDE = "46em"
-_LABEL = "17em"
+LABEL = "17em"
 _STYLE = """<style>
 .misp-playbook table { border-collapse: collapse; }
 .misp-playbook caption { text-align: left; font-weight: bold; }
 .misp-playbook th, .misp-playbook td { padding: 2px 8px; text-align: left; vertical-align: top; line-height: 1.4; }
 .misp-playbook tr { border-bottom: 1px solid var(--jp-border-color2, #8888); }
+.misp-playbook .widget-dropdown > select { appearance: auto; background-image: none; }
 </style>"""
-"""JupyterLab dresses tables in cells, not those in widgets; colours are its own, light or dark."""
+"""JupyterLab dresses tables in cells, not those in widgets, whose arrow of a choice is black, in the dark too."""
 _STATUS = '<div role="status" aria-live="polite">{}</div>'
 _FIRST = 5
 """How many values of a list a static table names."""
@@ -162,15 +163,15 @@ def look(name: str) -> dict[str, Any]:
     """Return how a control is labelled: by its parameter's name, which is the one in parameter files and reports."""
     return {
         "description": name,
-        "style": {"description_width": _LABEL},
-        "layout": widgets.Layout(width=f"calc({_LABEL} + {WIDE})", max_width="100%"),
+        "style": {"description_width": LABEL},
+        "layout": widgets.Layout(width=f"calc({LABEL} + {WIDE})", max_width="100%"),
     }
 
 
 def _help(name: str) -> widgets.HTML:
     words = PlaybookParameters.model_fields[name].description or ""
     return widgets.HTML(
-        f"<small>{escape(words)}</small>", layout=widgets.Layout(margin=f"-4px 0 4px calc({_LABEL} + 8px)")
+        f"<small>{escape(words)}</small>", layout=widgets.Layout(margin=f"-4px 0 4px calc({LABEL} + 8px)")
     )
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import ipywidgets as widgets  # type: ignore[import-untyped]
 
 from misp_playbook_lib.errors import WarninglistError
-from misp_playbook_lib.forms.form import Control, Form, control, look, names_of, show
+from misp_playbook_lib.forms.form import LABEL, Control, Form, control, look, names_of, show
+from misp_playbook_lib.forms.several import Several
 from misp_playbook_lib.model.selection import Selection, select
 from misp_playbook_lib.model.warninglist import (
     ALL_ATTRIBUTES,
@@ -17,9 +18,6 @@ from misp_playbook_lib.model.warninglist import (
 from misp_playbook_lib.playbook import Playbook
 from misp_playbook_lib.report.display import View, html_of
 from misp_playbook_lib.report.tables import visible
-
-ROWS = 8
-"""Lines of a long choice that are seen at once."""
 
 
 def choose_list(run: Playbook, lists: WarninglistRows) -> Form | View:
@@ -89,18 +87,17 @@ def details(run: Playbook, selection: Selection) -> Form | View:
 
 def _details(run: Playbook, selection: Selection) -> Form:
     current = selection.current
-    types = sorted({ALL_ATTRIBUTES, *run.misp.attribute_types, *run.parameters.warninglist_matching_attributes})
-    attributes = widgets.SelectMultiple(
-        options=types,
-        value=tuple(run.parameters.warninglist_matching_attributes),
-        rows=ROWS,
-        **look("warninglist_matching_attributes"),
+    chosen = run.parameters.warninglist_matching_attributes
+    kept = current.matching_attributes if current else ()
+    types = sorted({ALL_ATTRIBUTES, *run.misp.attribute_types})
+    attributes = Several(
+        "warninglist_matching_attributes", kept, chosen, "add an attribute type of this server", types, LABEL
     )
-    chosen = widgets.HTML()
+    said = widgets.HTML()
 
     def say() -> None:
-        kept = f"none: kept as {', '.join(current.matching_attributes)}" if current else "none: the list applies to all"
-        chosen.value = html_of([f"Attribute types chosen: {', '.join(attributes.value) or kept}."])
+        none = f"none: kept as {', '.join(kept)}" if current else "none: the list applies to all"
+        said.value = html_of([f"Attribute types chosen: {', '.join(attributes.value) or none}."])
 
     form = Form(
         run,
@@ -113,7 +110,7 @@ def _details(run: Playbook, selection: Selection) -> Form:
             control(run, "warninglist_category", _choice(WarninglistCategory, current and current.category, "known")),
             Control("warninglist_matching_attributes", attributes, list),
         ],
-        [chosen],
+        [said],
         say,
     )
     say()

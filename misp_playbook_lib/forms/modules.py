@@ -1,15 +1,20 @@
-"""Which modules to ask, with what each costs and what its key is granted."""
+"""Which modules to ask, with what each costs and what is left of what its key is granted."""
 
+import time
 from collections.abc import Sequence
-from typing import Any
+from contextlib import closing
+from datetime import UTC, datetime
 
 import ipywidgets as widgets  # type: ignore[import-untyped]
 
-from misp_playbook_lib.forms.form import Control, Form, control, look, names_of, show
+from misp_playbook_lib.errors import SettingsError
+from misp_playbook_lib.forms.form import LABEL, Control, Form, control, names_of, show
+from misp_playbook_lib.forms.several import Several
 from misp_playbook_lib.model.modules import MODULE_TABLE, ModuleRow, Quota, module_row
 from misp_playbook_lib.playbook import Playbook
 from misp_playbook_lib.report.display import View, html_of
 from misp_playbook_lib.report.tables import Table, table
+from misp_playbook_lib.steps.quota import QuotaLedger
 
 
 def modules(run: Playbook) -> Form | View:
@@ -19,34 +24,23 @@ def modules(run: Playbook) -> Form | View:
 
 def _modules(run: Playbook) -> Form:
     wanted = run.parameters.enrich_with
-    names = list(dict.fromkeys([*MODULE_TABLE, *wanted]))
-    choice = widgets.SelectMultiple(options=names, value=tuple(wanted), rows=len(names), **look("enrich_with"))
-    other = widgets.Text(
-        placeholder="the name of another module, then Enter", continuous_update=False, **look("another module")
-    )
-    prices = widgets.HTML(html_of([_prices(run, names)]))
+    choice = Several("enrich_with", tuple(MODULE_TABLE), wanted, "another module", (), LABEL)
+    prices = widgets.HTML()
 
-    def add(_: Any) -> None:
-        name = other.value.strip()
-        if name:
-            names.extend([] if name in names else [name])
-            chosen = choice.value
-            choice.options = tuple(names)  # which empties the choice
-            choice.value = tuple(dict.fromkeys((*chosen, name)))
-            other.value = ""
-            prices.value = html_of([_prices(run, names)])
+    def render() -> None:
+        prices.value = html_of([_prices(run, tuple(dict.fromkeys([*MODULE_TABLE, *choice.value])))])
 
-    other.observe(add, "value")
     controls = [
         Control("enrich_with", choice, list) if name == "enrich_with" else control(run, name)
         for name in names_of("PR:2")
     ]
-    return Form(run, "PR:2", controls, [other, prices])
+    render()
+    return Form(run, "PR:2", controls, [prices], render)
 
 
 def _prices(run: Playbook, names: Sequence[str]) -> Table:
     rows = [(row.name, row.title, _key(run, row), _cost(row), _quota(run, row)) for row in map(module_row, names)]
-    columns = ("Module", "Title", "Key", "API calls a lookup", "API calls granted")
+    columns = ("Module", "Title", "Key", "API calls a lookup", "API calls left")
     return table("What modules cost", columns, rows)
 
 
@@ -61,7 +55,18 @@ def _cost(row: ModuleRow) -> str:
 
 
 def _quota(run: Playbook, row: ModuleRow) -> str:
-    quota = Quota(*run.settings.calls(row.secret))
-    minute = f"{quota.per_minute:,} a minute" if quota.per_minute else ""
-    day = f"{quota.per_day:,} a day" if quota.per_day else ""
-    return ", ".join(filter(None, [minute, day])) or "no limit set in the vault"
+    """Say what every run on this machine left of a key's budget; nobody is asked."""
+    quota, key = Quota(*run.settings.calls(row.secret)), run.settings.secret(row.secret) if row.secret else ""
+    if not quota.limited:
+        return "no limit set in the vault"
+    if not key:
+        return "none without a key"
+    try:
+        with closing(QuotaLedger(key, quota)) as ledger:
+            left = ledger.left(time.time())
+    except SettingsError as error:
+        return str(error)
+    minute = f"{left.per_minute:,} of {quota.per_minute:,} a minute" if quota.per_minute else ""
+    day = f"{left.per_day:,} of {quota.per_day:,} a day" if quota.per_day else ""
+    held = f"none before {datetime.fromtimestamp(left.until, UTC):%H:%M} UTC, asked too often" if left.until else ""
+    return ", ".join(filter(None, [minute, day, held]))

@@ -70,16 +70,26 @@ _FILES = {
 """The file of a run's folder that holds a result whole."""
 
 
-def register(step_of_variable: Mapping[str, str]) -> None:
-    """Teach the running IPython, if there is one, to show the results of the steps.
+def explain_missing(step_of_variable: Mapping[str, str]) -> None:
+    """Have the running IPython, if there is one, say which step to run where a cell misses what a step makes.
 
-    `step_of_variable` names the step that makes each variable of the notebook: a cell that misses one says which to
-    run first.
+    `step_of_variable` names the step that makes each variable of the notebook.
     """
+    if shell := get_ipython():
+        shell.set_custom_exc((NameError,), partial(_name_the_step, step_of_variable))  # type: ignore[no-untyped-call]
+
+
+def variables() -> Mapping[str, Any]:
+    """Return the variables of the notebook, none outside one."""
+    shell = get_ipython()
+    return shell.user_ns if shell else {}
+
+
+def register() -> None:
+    """Teach the running IPython, if there is one, to show the results of the steps."""
     shell = get_ipython()
     if shell is None or shell.display_formatter is None:
         return
-    shell.set_custom_exc((NameError,), partial(_name_the_step, step_of_variable))  # type: ignore[no-untyped-call]
     formatters = shell.display_formatter.formatters
     for kind, blocks in _VIEWS.items():
         formatters["text/html"].for_type(kind, lambda one, blocks=blocks: html_of(blocks(one)))
@@ -150,5 +160,5 @@ def _name_the_step(
     if step is None:
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
         return
-    early = StepOrderError(f"{error.name} is not there yet: run {step} first, and then the cells below it.")
+    early = StepOrderError(f"{error.name} is not there yet: run {step} first, and then the cells below.")
     shell.showtraceback((StepOrderError, early, trace))

@@ -1,11 +1,17 @@
 """Shows an analyst how far something is and how long it will take still; a run that nobody watches shows nothing."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from tqdm.auto import tqdm
+
+
+SECOND = 1.0
+"""How long something may take before it is shown that it takes."""
 
 
 class Counted(Protocol):
@@ -55,3 +61,30 @@ def shown_count(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], Non
             bar.update(done - bar.n)
 
         yield show
+
+
+@contextmanager
+def shown_waiting(title: str, *, quiet: bool, after: float = SECOND) -> Iterator[None]:
+    """Show how long the block has been running, if it runs for more than `after` seconds; its end takes that away."""
+    if quiet:
+        yield
+        return
+    over, begun = threading.Event(), time.time()
+
+    def show() -> None:
+        if over.wait(after):
+            return
+        from tqdm.auto import tqdm  # noqa: PLC0415 - as above
+
+        with tqdm(desc=title, bar_format="{desc}: {elapsed}", leave=False) as bar:
+            bar.start_t = begun
+            while not over.wait(SECOND):
+                bar.refresh()
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,7 +1,8 @@
 """What a run tells to whom: which services are wanted, whether there is news, what arrived, what is sent later."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from misp_playbook_lib.state import RunState, StepRecord
 from misp_playbook_lib.steps.notify import Message, Notifier, send_all
 from misp_playbook_lib.steps.notify_mattermost import MattermostNotifier
 from misp_playbook_lib.steps.notify_slack import SlackNotifier
-from misp_playbook_lib.steps.notify_thehive import TheHiveNotifier
+from misp_playbook_lib.steps.notify_thehive import TheHiveNotifier, reference
+from misp_playbook_lib.steps.sent import FILE, Sent, SentLog, digest
 
 STEPS: Mapping[str, tuple[str, str]] = {
     "Mattermost": ("EN:2 Mattermost", "Send a summary to Mattermost"),
@@ -32,7 +34,9 @@ _NOTIFIERS: Mapping[str, Callable[[PlaybookParameters, Settings], Notifier]] = {
 
 
 class Deliveries:
-    """The deliveries of one run; it remembers what arrived, so that nothing is posted twice in a run.
+    """The deliveries of one run; a result that was told is not posted again.
+
+    Where an analyst runs the cells, that holds for every run of the notebook in its folder.
 
     Args:
         parameters: what the run takes.
@@ -45,8 +49,7 @@ class Deliveries:
         self._parameters = parameters
         self._settings = settings
         self._state = state
-        self._sent: dict[str, Delivery] = {}
-        self._tried: dict[str, tuple[tuple[Message, ...], int]] = {}
+        self._log = SentLog(None if state.folder else Path.cwd() / FILE)
 
     def use(self, parameters: PlaybookParameters) -> None:
         """Work by other parameters from here on."""
@@ -55,17 +58,23 @@ class Deliveries:
     def preview(self, service: str, summary: Summary) -> tuple[str, tuple[Message, ...]]:
         """Return why a service would not be told, empty if it would, and what it would be told."""
         notifier = _NOTIFIERS[service](self._parameters, self._settings)
-        reason = self._not_told(notifier, summary)
+        reason = self._not_told(notifier, summary) or self._told(service, summary)
         if not reason and notifier.missing:
             reason = f"Not configured: {notifier.missing} is not in the vault."
         return reason, notifier.render(summary) if notifier.wanted else ()
 
     def deliver(self, service: str, summary: Summary, *, again: bool = False) -> Delivery:
-        """Tell one service; once in a run unless `again`. What went wrong is in the result and the step's record."""
+        """Tell one service of a result; once unless `again`. What went wrong is in the delivery and the step's record.
+
+        Raises:
+            SettingsError: what was sent before cannot be read, or what was sent cannot be noted.
+
+        """
         with self._state.step(*STEPS[service]) as step:
             notifier = _NOTIFIERS[service](self._parameters, self._settings)
-            if not again and (earlier := self._sent.get(service)):
-                return replace(earlier, detail=f"Already delivered in this run. {earlier.detail}")
+            if not again and (told := self._told(service, summary)):
+                step.skip(told)
+                return Delivery(service, DeliveryStatus.SKIPPED, told)
             delivery = self._delivery(notifier, summary, again=again)
             self._note(step, delivery)
             return delivery
@@ -85,10 +94,22 @@ class Deliveries:
         if notifier.missing:
             detail = f"Not configured: {notifier.missing} is not in the vault."
             return Delivery(service, DeliveryStatus.FAILED, detail, files=files)
-        tried, arrived = self._tried.get(service, ((), 0))
-        delivery = send_all(notifier, messages, arrived if tried == messages and not again else 0)
-        self._tried[service] = (messages, delivery.parts)
+        result, theirs = reference(summary), digest(messages)
+        earlier = self._log.find(service, result)
+        goes_on = earlier is not None and earlier.messages == theirs and not again
+        delivery = send_all(notifier, messages, earlier.parts if earlier and goes_on else 0)
+        whole = delivery.status is DeliveryStatus.SENT
+        now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        self._log.note(service, result, Sent(now, theirs, delivery.parts, whole))
         return delivery
+
+    def _told(self, service: str, summary: Summary) -> str:
+        """Say that a service was told of this result, and how to tell it again; empty if it was not."""
+        earlier = self._log.find(service, reference(summary))
+        if earlier is None or not earlier.whole:
+            return ""
+        once_more = f"run.send_to_{service.lower()}(summary, again=True)"
+        return f"This result was sent already, at {earlier.at}. To send it again: {once_more}"
 
     def _not_told(self, notifier: Notifier, summary: Summary) -> str:
         """Say why a service is not told, if it is not."""
@@ -126,11 +147,9 @@ class Deliveries:
         return history.previous_run(folder.parent.parent, server, list_id) if folder else None
 
     def _note(self, step: StepRecord, delivery: Delivery) -> None:
-        if delivery.status is DeliveryStatus.SENT:
-            self._sent[delivery.service] = delivery
-        elif delivery.status is DeliveryStatus.FAILED:
+        if delivery.status is DeliveryStatus.FAILED:
             step.incomplete(delivery.detail)
-        else:
+        elif delivery.status is DeliveryStatus.SKIPPED:
             step.skip(delivery.detail)
         step.summary = delivery.detail
         self._state.facts.setdefault("deliveries", {})[delivery.service] = asdict(delivery)

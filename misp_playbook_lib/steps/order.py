@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from misp_playbook_lib.errors import StepOrderError
 from misp_playbook_lib.parameters import PlaybookParameters, step_of
+from misp_playbook_lib.report.progress import shown_waiting
 
 FIRST = "PR:1"
 """The step that every other one works on: who we are, and on which server."""
@@ -98,10 +99,17 @@ class StepOrder:
 
 
 class Ordered(Protocol):
-    """A run with parameters that remembers what its steps made."""
+    """A run with parameters that remembers what its steps made, before somebody's eyes or not."""
 
     parameters: PlaybookParameters
     order: StepOrder
+
+    @property
+    def unattended(self) -> bool:
+        """Whether nobody is watching."""
+
+    def refuse_other_parameters(self) -> None:
+        """See that the run was opened with what the notebook's parameters cell says."""
 
 
 Run = TypeVar("Run", bound=Ordered)
@@ -110,17 +118,21 @@ Result = TypeVar("Result")
 Method = Callable[Concatenate[Run, Arguments], Result]
 
 
-def in_order(code: str = "") -> Callable[[Method[Run, Arguments, Result]], Method[Run, Arguments, Result]]:
-    """Let a method refuse what is out of date, and remember what it makes; its first argument is the code if not given.
+def in_order(
+    code: str = "", *, counts: bool = False
+) -> Callable[[Method[Run, Arguments, Result]], Method[Run, Arguments, Result]]:
+    """Let a method refuse what is out of date, and remember what it makes; show how long it takes unless it `counts`.
 
-    The method raises StepOrderError, naming the step to run first.
+    Its first argument is the code if that is not given. It raises StepOrderError, naming the step to run first.
     """
 
     def decorate(method: Method[Run, Arguments, Result]) -> Method[Run, Arguments, Result]:
         @wraps(method)
         def wrapped(self: Run, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
             step = code or str(args[0])
-            with self.order.step(step, self.parameters, [*args, *kwargs.values()]) as results:
+            self.refuse_other_parameters()
+            waiting = shown_waiting(step, quiet=counts or self.unattended)
+            with self.order.step(step, self.parameters, [*args, *kwargs.values()]) as results, waiting:
                 results.append(method(self, *args, **kwargs))
             made: Result = results[0]
             return made

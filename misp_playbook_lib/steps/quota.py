@@ -51,6 +51,15 @@ class UsedUp:
     at: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """How many API calls a key may still make this minute and day; none before the moment `until`, if it is given."""
+
+    per_minute: int
+    per_day: int
+    until: float | None
+
+
 class QuotaLedger:
     """The debits of one key.
 
@@ -85,8 +94,7 @@ class QuotaLedger:
             within_the_day = [cost for cost in costs if _day_has_room(debits, cost, self.quota, now) == now]
             if not within_the_day:
                 return UsedUp(_day_has_room(debits, min(costs), self.quota, now))
-            refused = connection.execute("SELECT until FROM refusals WHERE key = ?", (self._key,)).fetchone()
-            earliest = max([now, *(refused or ())])
+            earliest = max(now, self._refused_until(connection))
             starts = {cost: _minute_has_room(debits, cost, self.quota, earliest) for cost in within_the_day}
             ready = [cost for cost, start in starts.items() if start <= now]
             if not ready:
@@ -105,6 +113,22 @@ class QuotaLedger:
         with self._store.transaction() as connection:
             connection.execute("DELETE FROM debits WHERE booking = ?", (booking.id,))
             self._debit(connection, booking.id, calls, now)
+
+    def left(self, now: float) -> Left:
+        """Return what is left of the budget; nothing is debited. A window without a limit has nothing left.
+
+        Raises:
+            SettingsError: the file cannot be used.
+
+        """
+        with self._store.transaction() as connection:
+            debits = self._debits(connection, now)
+            until = self._refused_until(connection)
+        windows = ((self.quota.per_minute, MINUTE), (self.quota.per_day, DAY))
+        minute, day = (
+            max(0, limit - sum(calls for at, calls in debits if at > now - window)) for limit, window in windows
+        )
+        return Left(minute, day, until if until > now else None)
 
     def hold_until(self, moment: float) -> None:
         """Let no run use the key before a moment: its service said that it is asked too often.
@@ -129,6 +153,10 @@ class QuotaLedger:
             )
         rows = connection.execute("SELECT at, calls FROM debits WHERE key = ? ORDER BY at", (self._key,))
         return [(float(at), int(calls)) for at, calls in rows]
+
+    def _refused_until(self, connection: sqlite3.Connection) -> float:
+        refused = connection.execute("SELECT until FROM refusals WHERE key = ?", (self._key,)).fetchone()
+        return float(refused[0]) if refused else 0.0
 
     def _debit(self, connection: sqlite3.Connection, booking: str, calls: int, now: float) -> None:
         portion = self.quota.per_minute or calls

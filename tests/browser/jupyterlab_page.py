@@ -20,6 +20,10 @@ import pytest
 NOTEBOOK = "create_custom_misp_warninglist.ipynb"
 CHROMIUM = shutil.which("chromium")
 PATIENCE = 60_000
+READY = (
+    ".jp-NotebookPanel-toolbar:has(.jp-Toolbar-kernelName[aria-label^='Python 3'])"
+    ":has(.jp-Notebook-ExecutionIndicator[data-status='idle'])"
+)
 
 
 @dataclass
@@ -38,15 +42,19 @@ class Lab:
         """Run a cell, wait for its end, and return it."""
         cell = self.cell(words)
         cell.locator(".cm-content").first.click()
+        self.press_and_wait(cell, "Control+Enter")
+        return cell
+
+    def press_and_wait(self, cell: Any, key: str) -> None:
+        """Press a key that runs a cell, and wait for its end."""
         prompt = cell.locator(".jp-InputPrompt").first
         before = prompt.inner_text()
-        self.page.keyboard.press("Control+Enter")
+        self.page.keyboard.press(key)
         self.page.wait_for_function(
             "([prompt, before]) => prompt.innerText !== before && !prompt.innerText.includes('*')",
             arg=[prompt.element_handle(), before],
             timeout=PATIENCE,
         )
-        return cell
 
     def shown(self, words: str) -> str:
         """Run a cell and return what it shows."""
@@ -80,8 +88,13 @@ def missing() -> str:
 
 
 @contextmanager
-def opened(folder: Path, *options: str, theme: str = "JupyterLab Light", **environment: str) -> Iterator[Lab]:
-    """Open the lab as a command of its own, with no setting of the user's, and a browser on it."""
+def opened(
+    folder: Path, *options: str, theme: str = "JupyterLab Light", view: str = "lab/tree", **environment: str
+) -> Iterator[Lab]:
+    """Open the lab as a command of its own, with no setting of the user's, and a browser on it.
+
+    Notebook 7, where it is installed, is another view of the same server.
+    """
     if reason := missing():
         if os.environ.get("CI"):
             pytest.fail(f"{reason}, which CI does")
@@ -106,7 +119,7 @@ def opened(folder: Path, *options: str, theme: str = "JupyterLab Light", **envir
             stderr=output,
         )
     try:
-        address = f"{served(log, process)}/tree/{NOTEBOOK}?token=test"
+        address = f"{served(log, process)}/{view}/{NOTEBOOK}?token=test"
         with sync_playwright() as playwright:
             arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -116,7 +129,7 @@ def opened(folder: Path, *options: str, theme: str = "JupyterLab Light", **envir
             page.on("console", lambda one: lab.errors.append(one.text) if one.type == "error" else None)
             page.on("pageerror", lambda error: lab.errors.append(str(error)))
             page.goto(address)
-            page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=PATIENCE)
+            page.locator(READY).first.wait_for(timeout=PATIENCE)
             yield lab
             browser.close()
     finally:
@@ -136,9 +149,18 @@ def served(log: Path, process: "subprocess.Popen[bytes]") -> str:
     assert tail.stdout is not None
     try:
         for line in tail.stdout:
-            if found := re.search(rb"(http://127\.0\.0\.1:\d+/lab)", line):
+            if found := re.search(rb"(http://127\.0\.0\.1:\d+)/lab", line):
                 return found[1].decode()
     finally:
         tail.terminate()
         tail.wait()
     raise AssertionError(log.read_text())
+
+
+def check_with_axe(lab: Lab) -> None:
+    """See that every form is accessible, a label on every control included; the page around it is JupyterLab's."""
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - only where there is a browser
+
+    found = Axe().run(lab.page, context=".misp-playbook").response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in serious] == []

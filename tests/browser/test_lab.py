@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from jupyterlab_page import PATIENCE, Lab, opened
+from jupyterlab_page import PATIENCE, Lab, check_with_axe, opened
 
 from misp_playbook_lib.sandbox import Sandbox
 from misp_playbook_lib.settings import read_vault
@@ -13,8 +13,6 @@ from misp_playbook_lib.settings import read_vault
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(280)]
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
-BLOCKING = ("label", "select-name", "button-name", "aria-input-field-name", "color-contrast", "summary-name")
-"""The rules of axe that a form answers for; the page around it is JupyterLab's."""
 
 
 def test_an_analyst_fills_every_form_sees_a_finding_mends_it_and_comes_to_the_end(  # noqa: PLR0915 - one long day
@@ -29,7 +27,8 @@ def test_an_analyst_fills_every_form_sees_a_finding_mends_it_and_comes_to_the_en
         assert "plan is not there yet: run IN:4 first" in lab.shown("run.apply")
         lab.run("forms.modules")
         lab.control("forms.modules", "misp_modules_wait").fill("0")
-        lab.control("forms.modules", "enrich_with").select_option(["virustotal_public", "shodan"])
+        lab.control("forms.modules", "shodan").uncheck()
+        lab.control("forms.modules", "shodan").check()
         lab.picture("modules")
         lab.run("run.find_modules")
         lab.run("run.warninglists")
@@ -41,7 +40,10 @@ def test_an_analyst_fills_every_form_sees_a_finding_mends_it_and_comes_to_the_en
         lab.run("forms.details")
         lab.control("forms.details", "warninglist_description").fill("Seen in the case")
         lab.control("forms.details", "warninglist_type").select_option("cidr")
-        lab.control("forms.details", "warninglist_matching_attributes").select_option(["ip-dst", "ip-src"])
+        for kind in ("ip-dst", "ip-src"):
+            lab.control("forms.details", "add an attribute type of this server").fill(kind)
+            lab.page.keyboard.press("Enter")
+            lab.control("forms.details", kind).wait_for()
         lab.picture("details")
         lab.run("run.details")
         lab.run("forms.values")
@@ -118,6 +120,28 @@ def test_restart_and_run_all_is_safe_and_a_large_paste_and_a_hostile_event_do_no
         check_with_axe(lab)
 
 
+def test_notebook_7_runs_the_same_file_with_its_forms(tmp_path: Path) -> None:
+    pytest.importorskip("notebook")
+    with opened(tmp_path, "--sandbox", view="notebooks") as lab:
+        lab.run("misp_modules_url: str")
+        lab.run("PlaybookParameters.collect")
+        lab.errors.clear()  # Notebook 7 complains of one of its own plugins while it opens
+        assert "run is not there yet: run PR:1 first" in lab.shown("run.warninglists")
+        lab.run("Playbook.open")
+        lab.run("run.warninglists")
+        lab.run("forms.choose_list")
+        lab.control("forms.choose_list", "warninglist_name").fill("In Notebook 7")
+        lab.cell("forms.choose_list").get_by_text("will be created").wait_for()
+        lab.picture("notebook-7")
+        assert "In Notebook 7" in lab.shown("run.select_warninglist")
+        lab.run("run.details")
+        lab.run("forms.values")
+        lab.control("forms.values", "warninglist_values").fill("0.0.0.0/0")
+        lab.cell("forms.values").get_by_text("1 entries of a string list").wait_for()
+        assert "1 entries" in lab.shown("run.read_values")
+        lab.check_manners()
+
+
 def restart_and_run_all(lab: Lab) -> None:
     before = lab.page.evaluate("performance.now()")
     lab.page.get_by_role("menuitem", name="Kernel").click()
@@ -126,12 +150,3 @@ def restart_and_run_all(lab: Lab) -> None:
     lab.cell("run.finish").locator(".jp-InputPrompt", has_text="[*]").wait_for(timeout=PATIENCE)
     lab.cell("run.finish").get_by_text("Outcome:").wait_for(timeout=PATIENCE)
     assert lab.page.evaluate("performance.now()") > before
-
-
-def check_with_axe(lab: Lab) -> None:
-    """See that every control of every form has a label, and that its words can be read."""
-    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - only where there is a browser
-
-    options = {"runOnly": {"type": "rule", "values": list(BLOCKING)}}
-    found = Axe().run(lab.page, context=".misp-playbook", options=options).response["violations"]
-    assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found] == []

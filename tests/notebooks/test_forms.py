@@ -1,6 +1,7 @@
 """The forms over a run's parameters, worked without a browser: what they take over, refuse, keep and show."""
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,16 @@ from ipywidgets import HTML
 
 from misp_playbook_lib import forms
 from misp_playbook_lib.errors import InvalidEntries, StepOrderError, WarninglistError
+from misp_playbook_lib.model.modules import Quota
 from misp_playbook_lib.open_run import STEP_OF_VARIABLE, OpenRun
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.playbook import Playbook
 from misp_playbook_lib.report import archive
 from misp_playbook_lib.sandbox import Sandbox
+from misp_playbook_lib.steps.quota import DAY, Booking, QuotaLedger
+from misp_playbook_lib.steps.store import state_folder
+
+FREE_TIER = {"virustotal_calls_per_minute": 4, "virustotal_calls_per_day": 500}
 
 
 @pytest.fixture
@@ -43,23 +49,59 @@ def words(form: Any) -> str:
     return " ".join(re.sub(r"<[^>]+>", "", child.value) for child in form.children if isinstance(child, HTML))
 
 
-def test_every_parameter_has_a_form_and_every_control_a_label(run: Playbook) -> None:
+@pytest.fixture
+def every_form(run: Playbook) -> list[Any]:
     lists = run.warninglists()
     run.edit(warninglist_name="Mine", warninglist_values=["a.example"])
     selection = run.select_warninglist(lists)
     details = run.details(selection)
     applied = run.apply(run.plan(selection, details, run.read_values(selection, details)))
     summary = run.summarise(applied, run.retrosearch(applied), [])
-    shown = [
+    return [
         *(forms.modules(run), forms.choose_list(run, lists), forms.details(run, selection)),
         *(forms.values(run, selection, details), forms.writing(run), forms.search(run), forms.notifiers(run, summary)),
     ]
-    controls = {name: control for form in shown for name, control in form.controls.items()}  # type: ignore[union-attr]
+
+
+def test_every_parameter_has_a_form_and_every_control_a_label(run: Playbook, every_form: list[Any]) -> None:
+    controls = {name: control for form in every_form for name, control in form.controls.items()}
     assert set(controls) | {"warninglist_id"} == set(PlaybookParameters.model_fields)
     assert all(control.widget.description == name for name, control in controls.items())
     assert all(
         control.read(control.widget.value) == getattr(run.parameters, name) for name, control in controls.items()
     ), "an untouched form holds what was given"
+
+
+def test_forms_are_made_of_widgets_that_every_front_end_has_and_of_no_script(every_form: list[Any]) -> None:
+    found = list(every_form)
+    for widget in found:
+        found += getattr(widget, "children", ())
+    assert len(found) > 50
+    modules = {module for one in found for module in (one._model_module, one._view_module)}  # noqa: SLF001 - what a front end loads
+    assert modules <= {"@jupyter-widgets/base", "@jupyter-widgets/controls", "@jupyter-widgets/output"}
+    assert not [one for one in found if isinstance(one, HTML) and re.search(r"<script|javascript:|\son\w+=", one.value)]
+
+
+def test_several_are_chosen_among_what_is_at_hand_and_what_the_server_knows(run: Playbook) -> None:
+    run.edit(warninglist_id=1)
+    selection = run.select_warninglist(run.warninglists())
+    form = forms.details(run, selection)
+    several = form.controls["warninglist_matching_attributes"].widget  # type: ignore[union-attr]
+    kept = list(selection.current.matching_attributes)  # type: ignore[union-attr]
+    assert [box.description for box in boxes(several)] == kept
+    assert f"none: kept as {', '.join(kept)}" in words(form)
+    boxes(several)[1].value = True
+    several.other.value = "email-src"
+    assert run.parameters.warninglist_matching_attributes == [kept[1], "email-src"]
+    assert f"Attribute types chosen: {kept[1]}, email-src" in words(form)
+    several.other.value = "<b>ip-"
+    assert "&lt;b&gt;ip- is none of those that are suggested" in several._said.value  # noqa: SLF001 - no part of a form's words
+    boxes(several)[1].value = False
+    assert run.parameters.warninglist_matching_attributes == ["email-src"]
+
+
+def boxes(several: Any) -> list[Any]:
+    return list(several._row.children)  # noqa: SLF001 - the checkboxes as they are shown
 
 
 def test_an_existing_list_is_chosen_by_a_part_of_its_name_and_known_by_its_id(sandbox: Sandbox, run: Playbook) -> None:
@@ -68,6 +110,7 @@ def test_an_existing_list_is_chosen_by_a_part_of_its_name_and_known_by_its_id(sa
     assert "cidr" in line
     assert "3 entries" in line
     assert "built in" in line
+    assert " enabled " in line
     fill(form, warninglist_name=line)
     assert run.parameters.warninglist_id == 1
     assert "cannot be edited" in words(form)
@@ -88,11 +131,36 @@ def test_a_value_that_is_wrong_is_told_in_one_line_and_not_taken_over(run: Playb
 
 def test_a_module_that_no_table_knows_is_named_beside_the_others(run: Playbook) -> None:
     form = forms.modules(run)
-    (other,) = [child for child in form.children if getattr(child, "description", "") == "another module"]  # type: ignore[union-attr]
-    other.value = "dns"
+    form.controls["enrich_with"].widget.other.value = "dns"  # type: ignore[union-attr]
     assert run.parameters.enrich_with == ["virustotal_public", "shodan", "dns"]
     assert "virustotal_apikey" not in words(form)
     assert "domain 6, hostname 6" in words(form)
+
+
+def test_the_form_shows_what_other_runs_left_of_each_keys_budget_and_asks_nobody(
+    sandbox: Sandbox, run: Playbook
+) -> None:
+    run.settings = run.settings.model_copy(update=FREE_TIER)
+    assert "4 of 4 a minute, 500 of 500 a day" in words(forms.modules(run))
+    now, key = time.time(), run.settings.secret("virustotal_apikey")
+    ledger = QuotaLedger(key, Quota(4, 500))
+    ledger.settle(Booking("earlier", 3), 3, now)
+    ledger.settle(Booking("this morning", 100), 100, now - DAY / 2)
+    form = forms.modules(run)
+    assert "1 of 4 a minute, 397 of 500 a day" in words(form)
+    ledger.hold_until(now + DAY / 2)
+    fill(form, enrich_all=True)
+    assert re.search(r"397 of 500 a day, none before \d\d:\d\d UTC, asked too often", words(form))
+    assert not sandbox.modules.requests
+
+
+def test_a_budget_that_cannot_be_read_is_said_beside_its_module(run: Playbook) -> None:
+    run.settings = run.settings.model_copy(update=FREE_TIER)
+    state_folder().mkdir(parents=True, exist_ok=True)
+    (state_folder() / "quota.sqlite").write_text("no database" * 100)
+    form = forms.modules(run)
+    assert "quota.sqlite cannot be used" in words(form)
+    assert "make it writable or delete it" in words(form)
 
 
 def test_both_is_a_choice_that_stays_to_be_seen(run: Playbook) -> None:
@@ -216,7 +284,9 @@ def test_where_nobody_watches_each_form_is_a_table_of_what_was_injected(play: Ca
     ]
     assert len(shown) == 7
     assert all("Parameters of this step" in data["text/html"] for data in shown)
-    assert not any("application/vnd.jupyter.widget-view+json" in data for data in shown)
+    outputs = [one for cell in notebook.cells if cell.cell_type == "code" for one in cell.outputs]
+    assert {one.output_type for one in outputs} == {"execute_result"}, "no bar of progress, on no stream"
+    assert not any("application/vnd.jupyter.widget-view+json" in one.data for one in outputs)
 
 
 def test_a_form_saved_in_a_notebook_has_a_static_twin(run: Playbook) -> None:
@@ -235,4 +305,4 @@ def test_every_variable_that_a_step_makes_names_its_step() -> None:
         elif step:
             for name in re.findall(r"^(\w+) = ", cell.source, re.MULTILINE):
                 found.setdefault(name, step)
-    assert found == STEP_OF_VARIABLE
+    assert {"parameters": "the cells under Parameters"} | found == STEP_OF_VARIABLE

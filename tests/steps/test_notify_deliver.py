@@ -74,14 +74,18 @@ def unchanged(matches: Sequence[AttributeMatch] = (), **given: Any) -> Summary:
     return summary(matches, outcome=ApplyOutcome.UNCHANGED, **given)
 
 
-def test_a_service_is_told_once_in_a_run_unless_again(archive: Path, settings: Settings, sandbox: Sandbox) -> None:
+def test_a_service_is_told_of_a_result_once_unless_again(archive: Path, settings: Settings, sandbox: Sandbox) -> None:
     run = Run(archive, settings, "run-1")
     run.tell(summary())
     second = run.deliveries.deliver("Slack", summary())
-    assert second.detail == "Already delivered in this run. A message."
+    assert second.status is DeliveryStatus.SKIPPED
+    assert second.detail.startswith("This result was sent already, at 20")
+    assert "UTC. To send it again: run.send_to_slack(summary, again=True)" in second.detail
     assert len(sandbox.slack.posts) == 1
     run.deliveries.deliver("Slack", summary(), again=True)
     assert len(sandbox.slack.posts) == 2
+    run.tell(summary([match(1)]))
+    assert len(sandbox.slack.posts) == 3, "another result is told"
 
 
 def test_running_a_cell_again_after_a_failure_posts_only_the_parts_that_are_missing(

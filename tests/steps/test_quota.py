@@ -9,7 +9,7 @@ import pytest
 
 from misp_playbook_lib.errors import SettingsError
 from misp_playbook_lib.model.modules import MODULE_TABLE, Quota
-from misp_playbook_lib.steps.quota import DAY, MINUTE, Booking, Later, QuotaLedger, UsedUp
+from misp_playbook_lib.steps.quota import DAY, MINUTE, Booking, Later, Left, QuotaLedger, UsedUp
 from misp_playbook_lib.steps.store import state_folder
 
 FREE_TIER = Quota(per_minute=4, per_day=500)
@@ -190,3 +190,23 @@ def test_the_file_lies_where_state_belongs(tmp_path: Path) -> None:
     assert state_folder({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "misp-playbook"
     assert state_folder({}) == Path.home() / ".local/state/misp-playbook"
     assert state_folder({"XDG_STATE_HOME": "relative"}) == Path.home() / ".local/state/misp-playbook"
+
+
+def test_what_is_left_follows_the_windows_and_looking_costs_nothing(ledger: Open) -> None:
+    one = ledger()
+    assert one.left(START) == Left(4, 500, None)
+    assert isinstance(one.reserve({3}, START), Booking)
+    assert one.left(START) == one.left(START) == Left(1, 497, None)
+    assert one.left(START + MINUTE) == Left(4, 497, None)
+    assert one.left(START + DAY) == Left(4, 500, None)
+
+
+def test_a_lookup_dearer_than_a_minute_leaves_none_of_it_and_a_refusal_says_until_when(ledger: Open) -> None:
+    one = ledger()
+    one.reserve({6}, START)
+    assert one.left(START) == Left(0, 494, None)
+    assert one.left(START + MINUTE) == Left(2, 494, None)
+    one.hold_until(START + 2 * MINUTE)
+    assert one.left(START + MINUTE).until == START + 2 * MINUTE
+    assert one.left(START + 2 * MINUTE).until is None
+    assert ledger(Quota(per_day=10)).left(START).per_minute == 0

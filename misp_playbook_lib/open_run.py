@@ -102,6 +102,7 @@ class OpenRun:
         earlier = None if self.unattended else OpenRun._watched
         if earlier is not None:
             self.order = earlier.order
+            self._deliveries.go_on(earlier._deliveries)  # noqa: SLF001 - one class
             kept = {
                 name: value
                 for name, value in earlier._edits.items()  # noqa: SLF001 - one class

@@ -1,5 +1,6 @@
 """What a run tells to whom: which services are wanted, whether there is news, what arrived, what is sent later."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -36,7 +37,9 @@ _NOTIFIERS: Mapping[str, Callable[[PlaybookParameters, Settings], Notifier]] = {
 class Deliveries:
     """The deliveries of one run; a result that was told is not posted again.
 
-    Where an analyst runs the cells, that holds for every run of the notebook in its folder.
+    Where an analyst runs the cells, that holds for every run in a kernel, and in JupyterLab and Notebook 7, which name
+    the notebook (JPY_SESSION_NAME), for every run in the notebook's folder: restarting and running all posts nothing
+    again.
 
     Args:
         parameters: what the run takes.
@@ -49,11 +52,15 @@ class Deliveries:
         self._parameters = parameters
         self._settings = settings
         self._state = state
-        self._log = SentLog(None if state.folder else Path.cwd() / FILE)
+        self._log = SentLog(Path.cwd() / FILE if "JPY_SESSION_NAME" in os.environ and not state.folder else None)
 
     def use(self, parameters: PlaybookParameters) -> None:
         """Work by other parameters from here on."""
         self._parameters = parameters
+
+    def go_on(self, earlier: "Deliveries") -> None:
+        """Remember what an earlier run in this kernel sent."""
+        self._log = earlier._log  # noqa: SLF001 - one class
 
     def preview(self, service: str, summary: Summary) -> tuple[str, tuple[Message, ...]]:
         """Return why a service would not be told, empty if it would, and what it would be told."""
@@ -94,7 +101,7 @@ class Deliveries:
         if notifier.missing:
             detail = f"Not configured: {notifier.missing} is not in the vault."
             return Delivery(service, DeliveryStatus.FAILED, detail, files=files)
-        result, theirs = reference(summary), digest(messages)
+        result, theirs = _result(summary), digest(messages)
         earlier = self._log.find(service, result)
         goes_on = earlier is not None and earlier.messages == theirs and not again
         delivery = send_all(notifier, messages, earlier.parts if earlier and goes_on else 0)
@@ -105,7 +112,7 @@ class Deliveries:
 
     def _told(self, service: str, summary: Summary) -> str:
         """Say that a service was told of this result, and how to tell it again; empty if it was not."""
-        earlier = self._log.find(service, reference(summary))
+        earlier = self._log.find(service, _result(summary))
         if earlier is None or not earlier.whole:
             return ""
         once_more = f"run.send_to_{service.lower()}(summary, again=True)"
@@ -153,6 +160,11 @@ class Deliveries:
             step.skip(delivery.detail)
         step.summary = delivery.detail
         self._state.facts.setdefault("deliveries", {})[delivery.service] = asdict(delivery)
+
+
+def _result(summary: Summary) -> str:
+    """Return what tells a result from others: what an alert in TheHive goes by, and the list's page."""
+    return f"{reference(summary)} {summary.url}"
 
 
 def tell_of_crash(parameters: PlaybookParameters, settings: Settings, state: RunState) -> None:

@@ -99,6 +99,7 @@ def test_restart_and_run_all_is_safe_and_a_large_paste_and_a_hostile_event_do_no
         cell.locator(".cm-content").first.click()
         lab.page.keyboard.press("Control+End")
         typed = 'warninglist_name = "Mine"\nenrich_with = []\nwarninglist_values = ["45.0.0.1"]\n'
+        typed += 'send_to_mattermost_option = "via a chat message"\n'
         lab.page.keyboard.insert_text(f"\n{typed}")
         for _ in range(2):
             restart_and_run_all(lab)
@@ -106,6 +107,7 @@ def test_restart_and_run_all_is_safe_and_a_large_paste_and_a_hostile_event_do_no
         created = sandbox.misp.warninglist("Mine")
         assert created is not None
         assert created["version"] == 1
+        assert len(sandbox.inbox()["mattermost"]) == 1
         pasted = "\n".join(f"45.{number // 256}.{number % 256}.1" for number in range(20_000))
         # Playwright types a text line by line; a paste is one change of the value.
         lab.control("forms.values", "warninglist_values").evaluate(

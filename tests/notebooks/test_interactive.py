@@ -92,9 +92,23 @@ def test_every_cell_run_twice_changes_nothing_twice(sandbox: Sandbox, typed: str
     assert len(sandbox.inbox()["mattermost"]) == len(sandbox.inbox()["thehive"]) == 1
 
 
-def test_preparation_run_again_and_a_restart_tell_nobody_of_the_same_result_twice(
+def test_preparation_run_again_tells_nobody_of_the_same_result_twice_and_another_kernel_does(
     sandbox: Sandbox, typed: str, tmp_path: Path
 ) -> None:
+    for told in (1, 2):
+        analyst = Analyst(typed, tmp_path)
+        with analyst.client.setup_kernel():
+            analyst.run_all()
+            analyst.run_all()
+        assert "Mattermost: skipped. This result was sent already, at " in analyst.shown("run.send_to_mattermost")
+        assert len(sandbox.inbox()["mattermost"]) == told
+    assert not (tmp_path / "deliveries.json").exists()
+
+
+def test_in_jupyterlab_a_restart_tells_nobody_of_the_same_result_twice(
+    sandbox: Sandbox, typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "playbook.ipynb"))  # as jupyter_server does
     analyst = Analyst(typed, tmp_path)
     with analyst.client.setup_kernel():
         analyst.run_all()

@@ -23,8 +23,8 @@ from typing import Protocol, Self
 
 from misp_playbook_lib.batch_file import Batch
 from misp_playbook_lib.batch_results import BATCHES, DONE_BEFORE, BatchRecord, BatchRow, digest, done_before
-from misp_playbook_lib.batch_run import MAX_ATTEMPTS, Job, JobError, RunFigures, run_here, server_of
-from misp_playbook_lib.errors import SettingsError
+from misp_playbook_lib.batch_run import MAX_ATTEMPTS, Job, RunFigures, run_here, server_of
+from misp_playbook_lib.errors import PlaybookError, SettingsError
 from misp_playbook_lib.report.archive import private_folder
 from misp_playbook_lib.state import Outcome
 
@@ -199,7 +199,7 @@ def _settled(
             if isinstance(error, pool.died) and tries[job.number] <= MAX_ATTEMPTS:
                 running[pool.submit(job)] = job
             elif error is not None:
-                message = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
+                message = str(error) if isinstance(error, PlaybookError) else f"{type(error).__name__}: {error}"
                 yield job.number, replace(row, outcome=Outcome.CRASHED.value, message=message)
             elif (figures := future.result()) is not None:
                 yield job.number, replace(row, outcome=figures.outcome, message=figures.message, figures=figures)

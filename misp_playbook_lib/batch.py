@@ -22,10 +22,12 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from misp_playbook_lib.batch_file import Batch
-from misp_playbook_lib.batch_results import BATCHES, DONE_BEFORE, BatchRecord, BatchRow, digest, done_before
+from misp_playbook_lib.batch_results import DONE_BEFORE, BatchRecord, BatchRow, digest, done_before
 from misp_playbook_lib.batch_run import MAX_ATTEMPTS, Job, RunFigures, run_here, server_of
 from misp_playbook_lib.errors import PlaybookError, SettingsError
+from misp_playbook_lib.report import filing
 from misp_playbook_lib.report.archive import private_folder
+from misp_playbook_lib.report.batches import BATCHES
 from misp_playbook_lib.state import Outcome
 
 
@@ -172,6 +174,7 @@ def run_batch(
             tell(row)
     shutil.rmtree(record.folder / ".attempts", ignore_errors=True)
     record.save(finished=True)
+    filing.write_index(archive)
     return record
 
 

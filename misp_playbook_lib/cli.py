@@ -66,6 +66,7 @@ def run(
         raise click.UsageError("--sandbox brings its own vault: leave out --vault.")
     from misp_playbook_lib import runner  # noqa: PLC0415 - papermill takes half a second that --help need not pay
     from misp_playbook_lib.parameters import PlaybookParameters  # noqa: PLC0415
+    from misp_playbook_lib.report import filing  # noqa: PLC0415
 
     with _told_in_a_line():
         notebook = runner.find_playbook(playbook)
@@ -80,6 +81,7 @@ def run(
                 hermetic=bool(sandbox_vault or vault),
                 progress=lambda step: click.echo(f"{step.code:<16} {step.status.value:<10} {step.summary}"),
             )
+        filing.write_index(archive)
     for problem in result.problems:
         click.echo(f"! {problem}", err=True)
     click.echo(f"\n{result.outcome.value}: {result.message}")
@@ -178,7 +180,7 @@ def batch(
     for line in record.not_run:
         click.echo(f"! not run: {file}:{line}", err=True)
     click.echo(f"Batch: {record.folder / 'index.html'}")
-    sys.exit(record.exit_code)
+    sys.exit(record.worst.exit_code)
 
 
 @main.command()

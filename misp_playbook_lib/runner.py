@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ def _execute(
     log = folder.path / KERNEL_LOG
     log.touch()
     # What renders the report takes a while to load, and this process is idle while the kernel starts.
-    threading.Thread(target=import_module, args=["misp_playbook_lib.report.html"], daemon=True).start()
+    threading.Thread(target=_load_report, daemon=True).start()
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     try:
         with tempfile.TemporaryDirectory(prefix="misp-playbook-") as sockets, watch:
@@ -185,6 +185,12 @@ def _execute(
         if not log.stat().st_size:
             log.unlink()
     return ""
+
+
+def _load_report() -> None:
+    from misp_playbook_lib.report import html  # noqa: PLC0415 - nbconvert is loaded while the kernel starts
+
+    html.prepare()
 
 
 class _Progress:

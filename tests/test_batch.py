@@ -284,6 +284,15 @@ def test_batch_json_and_page_say_what_came_of_each_set_and_show_hostile_names_as
     }
 
 
+def test_the_archives_index_leads_to_the_batch_and_to_every_run_of_it(tmp_path: Path) -> None:
+    ran = small(tmp_path, "assert warninglist_name != 'Two'\nstep('IN:5')", "--jobs=2")
+    page = (ran.archive / "index.html").read_text()
+    for row in ran.record["runs"]:
+        assert f'href="{row["figures"]["folder"]}/report.html"' in page
+    assert f'href="batches/{ran.folders[0].name}/index.html"' in page
+    assert "✗ crashed</td><td>2 success, 1 crashed</td><td>runs.yaml</td>" in page
+
+
 def test_a_dry_run_writes_nothing(sandbox: Sandbox, vault: Path, tmp_path: Path) -> None:
     file = batch_file(tmp_path, PLAYBOOK, sets("One", warninglist_values="a.example", enrich_with=[]))
     ran = batched(tmp_path, file, "--vault", str(vault), "--dry-run")
@@ -306,7 +315,7 @@ def test_the_exit_code_is_that_of_the_worst_run(tmp_path: Path, outcomes: list[s
     batch = read_batch(batch_file(tmp_path, "create_custom_misp_warninglist", sets("One")))
     row = BatchRow(1, 1, "One", "")
     rows = [replace(row, outcome=outcome) for outcome in outcomes]
-    assert BatchRecord(tmp_path, tmp_path, batch, "sandbox", rows).exit_code == code
+    assert BatchRecord(tmp_path, tmp_path, batch, "sandbox", rows).worst.exit_code == code
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,8 @@ def restore(run_id: str, force: bool, dry_run: bool, vault: Path | None, archive
     """Put the list back as it was before the run RUN_ID; a list that the run created is deleted.
 
     Shows what changes, keeps what undoes the restoring, and refuses where the list changed since. Exits with 2 if
-    there is nothing of that run to restore, with 3 if it was refused or failed.
+    there is nothing of that run to restore, with 3 if it was refused or failed. What undoes interactive runs and
+    restorings is kept for 90 days, of each list's last for ever.
     """
     from misp_playbook_lib.steps import restore as restoring  # noqa: PLC0415 - PyMISP takes half a second
 

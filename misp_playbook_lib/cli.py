@@ -410,10 +410,10 @@ def _told_in_a_line() -> Iterator[None]:
     """Turn an error into its line and exit code: 2 for wrong parameters, 3 for settings."""
     try:
         yield
-    except ParameterError as error:
-        for problem in error.problems:
-            click.echo(f"Error: {problem}", err=True)
-        sys.exit(2)
     except PlaybookError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(3)
+        from misp_playbook_lib.report.tables import visible  # noqa: PLC0415 - PrettyTable is loaded where it is needed
+
+        wrong = isinstance(error, ParameterError)
+        for problem in error.problems if isinstance(error, ParameterError) else (str(error),):
+            click.echo(f"Error: {visible(problem)}", err=True)
+        sys.exit(2 if wrong else 3)

@@ -54,6 +54,8 @@ def find_playbook(name: str) -> Path:
     """
     path = Path(name)
     if path.suffix == ".ipynb" and path.is_file():
+        if not _is_notebook(path):
+            raise ParameterError([f"{name} is no notebook, or cannot be read"])
         return path
     shipped = PACKAGED if PACKAGED.is_dir() else CHECKOUT
     candidate = shipped / f"{path.stem}.ipynb"
@@ -61,6 +63,13 @@ def find_playbook(name: str) -> Path:
         return candidate
     names = ", ".join(sorted(one.stem for one in shipped.glob("*.ipynb")))
     raise ParameterError([f"There is no playbook {name}: give the path of a notebook, or one of {names}"])
+
+
+def _is_notebook(path: Path) -> bool:
+    try:
+        return "nbformat" in json.loads(path.read_bytes())
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def run_playbook(

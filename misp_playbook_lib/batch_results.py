@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tqdm import tqdm
 
 from misp_playbook_lib.batch_file import Batch, ParameterSet
@@ -105,11 +106,12 @@ class BatchRecord:
             "exit_code": self.worst.exit_code if finished else None,
             "verdict": self.verdict,
             "version": metadata.version("misp-playbook"),
-            "runs": [asdict(row) for row in self.rows],
+            "runs": self.rows,
         }
-        _write(self.folder / RESULTS, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+        # Written after every run: json would take as long over 10,000 rows as a run itself.
+        _write(self.folder / RESULTS, msgspec.json.format(msgspec.json.encode(data), indent=1))
         if finished:
-            _write(self.folder / PAGE, self.page())
+            _write(self.folder / PAGE, self.page().encode())
 
     def text(self) -> str:
         """Render the table for a terminal."""
@@ -190,9 +192,9 @@ def _figures(data: Mapping[str, Any] | None) -> RunFigures | None:
     return RunFigures(**{**data, "died": tuple(data["died"])}) if data else None
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
     temporary.replace(path)

@@ -30,6 +30,8 @@ from misp_playbook_lib.report.archive import private_folder
 from misp_playbook_lib.report.batches import BATCHES
 from misp_playbook_lib.state import Outcome
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Pool(Protocol):
     """Where runs go. `where` is the server they work on, `died` what a future raises whose worker died."""
@@ -77,7 +79,8 @@ class Processes:
             else:
                 self._idle.append(executor)
         executor = self._idle.pop() if self._idle else _executor()
-        future = executor.submit(run_here, job, self.where)
+        with _signals_held():  # which a process that is being started would die of
+            future = executor.submit(run_here, job, self.where)
         self._busy[future] = executor
         return future
 
@@ -227,7 +230,7 @@ def _interruptible(folder: Path) -> Iterator[threading.Event]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
         yield stopped
     finally:
@@ -236,14 +239,24 @@ def _interruptible(folder: Path) -> Iterator[threading.Event]:
         (folder / ".stop").unlink(missing_ok=True)
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _executor() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
 
 
 def _begin_worker() -> None:
     """Leave signals to the batch, which ends runs in order, and end when it is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import pty
 import re
 import signal
+import termios
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -237,6 +239,35 @@ def test_a_signal_ends_the_batch_with_what_was_done_archived_and_the_rest_named(
     assert list((ran.archive / ".incomplete").iterdir()) == []
 
 
+WAITS = """
+import os, sys
+if "--multiprocessing-fork" in sys.orig_argv:
+    open({spawned!r}, "w").write("!\\n")
+    open({go!r}).close()
+"""
+
+
+def test_a_signal_while_a_process_is_being_started_ends_the_batch_as_quietly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawned, go = tmp_path / "spawned", tmp_path / "go"
+    for path in (spawned, go):
+        os.mkfifo(path)
+    (tmp_path / "sitecustomize.py").write_text(WAITS.format(spawned=str(spawned), go=str(go)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    file = batch_file(tmp_path, small_notebook(tmp_path), sets())
+    process = started(tmp_path, file, "--vault", str(small_vault(tmp_path)), "--jobs=1")
+    with spawned.open() as reader:
+        reader.readline()  # until it has come so far
+        for one in (*psutil.Process(process.pid).children(), process):  # as a terminal does
+            one.send_signal(signal.SIGINT)
+        opened = os.open(go, os.O_RDWR)  # which waits for nobody
+        ran = ended(tmp_path, process)
+        os.close(opened)
+    assert (ran.exit_code, ran.outcomes) == (1, [NOT_RUN] * 3)
+    assert ran.errors == "".join(f"! not run: {file}:1: {name}\n" for name in NAMES)
+
+
 def test_a_batch_that_is_killed_takes_its_processes_with_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "hangs")
     file = batch_file(tmp_path, small_notebook(tmp_path, HANGS), sets("Two"))
@@ -291,6 +322,18 @@ def test_the_archives_index_leads_to_the_batch_and_to_every_run_of_it(tmp_path: 
         assert f'href="{row["figures"]["folder"]}/report.html"' in page
     assert f'href="batches/{ran.folders[0].name}/index.html"' in page
     assert "✗ crashed</td><td>2 success, 1 crashed</td><td>runs.yaml</td>" in page
+
+
+def test_who_watches_sees_how_far_the_batch_is(tmp_path: Path) -> None:
+    file = batch_file(tmp_path, small_notebook(tmp_path), sets("One", "Two"))
+    terminal, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 120))
+    process = started(tmp_path, file, "--vault", str(small_vault(tmp_path)), "--jobs=1", stderr=theirs)
+    os.close(theirs)
+    assert ended(tmp_path, process).outcomes == ["success"] * 2
+    with open(terminal, "rb", buffering=0) as shown:  # noqa: PTH123 - a descriptor
+        drawn = shown.read(1 << 16).decode()
+    assert [part for part in ("0/2", "1/2", "2/2") if part in drawn] == ["0/2", "1/2", "2/2"]
 
 
 def test_a_dry_run_writes_nothing(sandbox: Sandbox, vault: Path, tmp_path: Path) -> None:

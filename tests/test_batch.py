@@ -132,8 +132,11 @@ def test_only_a_message_that_may_have_gone_forbids_a_second_attempt(
     assert safe_to_repeat({"parameters": parameters, "steps": [{"step": code} for code in steps]}) is safe
 
 
-def test_a_run_that_hangs_is_ended_with_its_report_and_says_where_it_hung(tmp_path: Path) -> None:
-    ran = small(tmp_path, HANGS, "--run-timeout=4", runs=sets("Two"))
+@pytest.mark.parametrize("where", ["the command", "the file"])
+def test_a_run_that_hangs_is_ended_with_its_report_and_says_where_it_hung(tmp_path: Path, where: str) -> None:
+    keys, words = ({}, ["--run-timeout=4"]) if where == "the command" else ({"run_timeout": 4}, [])
+    file = batch_file(tmp_path, small_notebook(tmp_path, HANGS), sets("Two"), **keys)
+    ran = batched(tmp_path, file, "--vault", str(small_vault(tmp_path)), *words)
     assert ran.exit_code == 1
     assert ran.outcomes == ["crashed"]
     row = ran.record["runs"][0]
@@ -213,6 +216,20 @@ def test_two_batches_that_append_to_one_list_lose_nothing(sandbox: Sandbox, vaul
     shared = sandbox.misp.warninglist("Shared")
     assert shared is not None
     assert {value for value, _ in shared["entries"]} == {"start.example", "a1.example", "a2.example", "b1.example"}
+
+
+def test_all_runs_of_a_key_have_one_quota(sandbox: Sandbox, vault: Path, tmp_path: Path) -> None:
+    vault.write_text(vault.read_text().replace("virustotal_calls_per_day = 0", "virustotal_calls_per_day = 6"))
+    runs = [
+        {"warninglist_name": name, "warninglist_values": [f"{part}{number}" * 16 for number in range(4)]}
+        for name, part in (("One", "a"), ("Two", "b"))
+    ]
+    keys = {"enrich_with": ["virustotal_public"], "misp_modules_url": sandbox.misp_modules_url}
+    ran = batched(tmp_path, batch_file(tmp_path, PLAYBOOK, runs, defaults=keys), "--vault", str(vault), "--jobs=2")
+    assert ran.outcomes == ["partial", "partial"], ran.output
+    questions = [request for request in sandbox.modules.requests if request.path == "/query"]
+    # Four calls are kept for a hash, one is made for an unknown one: after three, six a day leave no room.
+    assert 1 <= len(questions) <= 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

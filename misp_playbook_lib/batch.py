@@ -22,11 +22,15 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from misp_playbook_lib.batch_file import Batch
-from misp_playbook_lib.batch_results import BATCHES, DONE_BEFORE, BatchRecord, BatchRow, digest, done_before
-from misp_playbook_lib.batch_run import MAX_ATTEMPTS, Job, JobError, RunFigures, run_here, server_of
-from misp_playbook_lib.errors import SettingsError
+from misp_playbook_lib.batch_results import DONE_BEFORE, BatchRecord, BatchRow, digest, done_before
+from misp_playbook_lib.batch_run import MAX_ATTEMPTS, Job, RunFigures, run_here, server_of
+from misp_playbook_lib.errors import PlaybookError, SettingsError
+from misp_playbook_lib.report import filing
 from misp_playbook_lib.report.archive import private_folder
+from misp_playbook_lib.report.batches import BATCHES
 from misp_playbook_lib.state import Outcome
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Pool(Protocol):
@@ -75,7 +79,8 @@ class Processes:
             else:
                 self._idle.append(executor)
         executor = self._idle.pop() if self._idle else _executor()
-        future = executor.submit(run_here, job, self.where)
+        with _signals_held():  # which a process that is being started would die of
+            future = executor.submit(run_here, job, self.where)
         self._busy[future] = executor
         return future
 
@@ -172,6 +177,7 @@ def run_batch(
             tell(row)
     shutil.rmtree(record.folder / ".attempts", ignore_errors=True)
     record.save(finished=True)
+    filing.write_index(archive)
     return record
 
 
@@ -199,7 +205,7 @@ def _settled(
             if isinstance(error, pool.died) and tries[job.number] <= MAX_ATTEMPTS:
                 running[pool.submit(job)] = job
             elif error is not None:
-                message = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
+                message = str(error) if isinstance(error, PlaybookError) else f"{type(error).__name__}: {error}"
                 yield job.number, replace(row, outcome=Outcome.CRASHED.value, message=message)
             elif (figures := future.result()) is not None:
                 yield job.number, replace(row, outcome=figures.outcome, message=figures.message, figures=figures)
@@ -224,7 +230,7 @@ def _interruptible(folder: Path) -> Iterator[threading.Event]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
         yield stopped
     finally:
@@ -233,14 +239,24 @@ def _interruptible(folder: Path) -> Iterator[threading.Event]:
         (folder / ".stop").unlink(missing_ok=True)
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _executor() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
 
 
 def _begin_worker() -> None:
     """Leave signals to the batch, which ends runs in order, and end when it is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

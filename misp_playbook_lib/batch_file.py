@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from yaml.reader import ReaderError
 
 from misp_playbook_lib.errors import ParameterError
 from misp_playbook_lib.parameters import PlaybookParameters
@@ -23,6 +24,8 @@ DEFAULT_PLAYBOOK = "create_custom_misp_warninglist"
 KEYS = ("playbook", "run_timeout", "defaults", "runs", "matrix")
 MAX_SETS = 100_000
 """More combinations than this are taken for a slip in `matrix`."""
+MAX_CELL = 1 << 28
+"""Characters of a cell of CSV, which may hold a long list's entries."""
 
 
 _Sections = Mapping[str, tuple[int, yaml.Node]]
@@ -150,39 +153,65 @@ def _timeout(file: _File) -> float | None:
 
 def _read_csv(file: _File) -> None:
     """Read a row a set (RFC 4180); a cell may hold line breaks, so a row's line is where it begins."""
+    csv.field_size_limit(MAX_CELL)
     with file.path.open(encoding="utf-8-sig", newline="") as text:
         rows = csv.reader(text, strict=True)
-        begins, header = 1, None
+        begins, titles = 1, 0
+        header: list[str] = []
         try:
             for row in rows:
                 line, begins = begins, rows.line_num + 1
                 if not any(cell.strip() for cell in row):
                     continue
-                if header is None:
-                    header = _header(file, line, [cell.strip() for cell in row])
+                if not titles:
+                    header, titles = _header(file, line, [cell.strip() for cell in row]), line
+                    if not header:
+                        return
                 elif len(row) > len(header):
                     file.problem(
                         line, f"there are {len(row)} cells for {len(header)} columns: quote a cell with commas"
                     )
                 else:
-                    cells = zip(header, row, strict=False)
-                    file.sets.append((line, {name: Given(cell, line) for name, cell in cells if cell.strip()}))
+                    file.sets.append((line, dict(_cells(file, header, row, line, titles))))
         except csv.Error as error:
             file.problem(rows.line_num, f"this is not CSV: {error}")
 
 
 def _header(file: _File, line: int, names: list[str]) -> list[str]:
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        file.problem(line, f"the column {name or 'without a name'} is there twice")
+    """Return the names of the columns, none if the file is not separated by commas."""
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
+        file.problem(line, "the columns are separated by semicolons or tabs: separate them by commas")
+        return []
+    for name in sorted({name for name in names if name and names.count(name) > 1}):
+        file.problem(line, f"the column {name} is there twice")
     return names
 
 
+def _cells(file: _File, header: list[str], row: list[str], line: int, titles: int) -> Iterator[tuple[str, Given]]:
+    """Yield what a row gives; a slip in a column's name is told once, with the line of the names."""
+    for name, cell in zip(header, row, strict=False):
+        if not cell.strip():
+            continue
+        if name:
+            yield name, Given(cell, line if name in PlaybookParameters.model_fields else titles)
+        else:
+            file.problem(titles, "a column that holds values has no name")
+
+
 def _read_yaml(file: _File) -> None:
+    text = file.path.read_text(encoding="utf-8-sig")
     try:
-        root = yaml.compose(file.path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
+        root = yaml.compose(text, Loader=yaml.BaseLoader)
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        file.problem(line, f"this is not YAML: the character U+{error.character:04X} may not be in it")
+        return
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         file.problem(mark.line + 1 if mark else 1, f"this is not YAML: {getattr(error, 'problem', None) or error}")
+        return
+    except RecursionError:
+        file.problem(1, "this is nested too deeply for a batch file")
         return
     sections = _mapping(file, root, "a batch file")
     for name, (line, _) in sections.items():
@@ -272,6 +301,9 @@ def _mapping(file: _File, node: yaml.Node | None, what: str) -> dict[str, tuple[
         return {}
     found: dict[str, tuple[int, yaml.Node]] = {}
     for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            file.problem(_line(key), f"a name in {what} is no text")
+            continue
         name = str(key.value)
         if name in found:
             file.problem(_line(key), f"{name} is there twice in {what}")

@@ -6,23 +6,22 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tqdm import tqdm
 
 from misp_playbook_lib.batch_file import Batch, ParameterSet
 from misp_playbook_lib.batch_run import RunFigures
 from misp_playbook_lib.report.archive import MANIFEST, REPORT
+from misp_playbook_lib.report.batches import BATCHES, PAGE, RESULTS
 from misp_playbook_lib.report.tables import as_text, html_text, table, visible
 from misp_playbook_lib.state import Outcome
 
-BATCHES = "batches"
-RESULTS = "batch.json"
-PAGE = "index.html"
 DONE_BEFORE = "done before"
 NOT_RUN = "not run"
 COLUMNS = ("List", "Outcome", "Entries", "Matches", "Failures", "Report")
@@ -73,12 +72,12 @@ class BatchRecord:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def exit_code(self) -> int:
-        """The worst of the runs: a crash, then a failure, then an incomplete run; what was not run is no success."""
-        if any(row.outcome == NOT_RUN for row in self.rows):
-            return Outcome.CRASHED.exit_code
+    def worst(self) -> Outcome:
+        """How the worst run ended: a crash, then a failure, then an incomplete run; what was not run is no success."""
         outcomes = {row.outcome for row in self.rows}
-        return next((worst.exit_code for worst in _WORST_FIRST if worst in outcomes), 0)
+        if NOT_RUN in outcomes:
+            return Outcome.CRASHED
+        return next((worst for worst in _WORST_FIRST if worst in outcomes), Outcome.SUCCESS)
 
     @property
     def verdict(self) -> str:
@@ -103,13 +102,16 @@ class BatchRecord:
             "started": self.started.isoformat(timespec="seconds"),
             "finished": finish.isoformat(timespec="seconds") if finished else None,
             "seconds": round((finish - self.started).total_seconds(), 1),
-            "exit_code": self.exit_code if finished else None,
+            "outcome": self.worst.value if finished else None,
+            "exit_code": self.worst.exit_code if finished else None,
+            "verdict": self.verdict,
             "version": metadata.version("misp-playbook"),
-            "runs": [asdict(row) for row in self.rows],
+            "runs": self.rows,
         }
-        _write(self.folder / RESULTS, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+        # Written after every run: json would take as long over 10,000 rows as a run itself.
+        _write(self.folder / RESULTS, msgspec.json.format(msgspec.json.encode(data), indent=1))
         if finished:
-            _write(self.folder / PAGE, self.page())
+            _write(self.folder / PAGE, self.page().encode())
 
     def text(self) -> str:
         """Render the table for a terminal."""
@@ -190,9 +192,9 @@ def _figures(data: Mapping[str, Any] | None) -> RunFigures | None:
     return RunFigures(**{**data, "died": tuple(data["died"])}) if data else None
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
     temporary.replace(path)

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from misp_playbook_lib.errors import PlaybookError
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report.archive import REPORT, RunFolder, private_folder, state_folder
 from misp_playbook_lib.report.history import find_run, read_manifest
@@ -134,26 +133,15 @@ def run_here(job: Job, where: str) -> RunFigures | None:
     return run_job(job, [ListGate(where, job.warninglist)])
 
 
-class JobError(Exception):
-    """A job that could not be carried out, and why, as a text that gets from one process to another."""
-
-
 def run_job(job: Job, gates: Sequence[Gate]) -> RunFigures | None:
     """Carry out a job, None if the batch was interrupted before it began.
 
     An attempt whose worker died is archived, and repeated once if it delivered nothing.
 
     Raises:
-        JobError: it could not begin, or not be archived.
+        PlaybookError: it could not begin, or not be archived.
 
     """
-    try:
-        return _run(job, gates)
-    except PlaybookError as error:
-        raise JobError(str(error)) from None
-
-
-def _run(job: Job, gates: Sequence[Gate]) -> RunFigures | None:
     died: list[str] = []
     left = None
     for run_id in job.attempts.read_text(encoding="utf-8").split() if job.attempts.exists() else ():

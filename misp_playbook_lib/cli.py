@@ -66,6 +66,7 @@ def run(
         raise click.UsageError("--sandbox brings its own vault: leave out --vault.")
     from misp_playbook_lib import runner  # noqa: PLC0415 - papermill takes half a second that --help need not pay
     from misp_playbook_lib.parameters import PlaybookParameters  # noqa: PLC0415
+    from misp_playbook_lib.report import filing  # noqa: PLC0415
 
     with _told_in_a_line():
         notebook = runner.find_playbook(playbook)
@@ -80,6 +81,7 @@ def run(
                 hermetic=bool(sandbox_vault or vault),
                 progress=lambda step: click.echo(f"{step.code:<16} {step.status.value:<10} {step.summary}"),
             )
+        filing.write_index(archive)
     for problem in result.problems:
         click.echo(f"! {problem}", err=True)
     click.echo(f"\n{result.outcome.value}: {result.message}")
@@ -178,7 +180,7 @@ def batch(
     for line in record.not_run:
         click.echo(f"! not run: {file}:{line}", err=True)
     click.echo(f"Batch: {record.folder / 'index.html'}")
-    sys.exit(record.exit_code)
+    sys.exit(record.worst.exit_code)
 
 
 @main.command()
@@ -259,7 +261,8 @@ def restore(run_id: str, force: bool, dry_run: bool, vault: Path | None, archive
     """Put the list back as it was before the run RUN_ID; a list that the run created is deleted.
 
     Shows what changes, keeps what undoes the restoring, and refuses where the list changed since. Exits with 2 if
-    there is nothing of that run to restore, with 3 if it was refused or failed.
+    there is nothing of that run to restore, with 3 if it was refused or failed. What undoes interactive runs and
+    restorings is kept for 90 days, of each list's last for ever.
     """
     from misp_playbook_lib.steps import restore as restoring  # noqa: PLC0415 - PyMISP takes half a second
 
@@ -407,10 +410,10 @@ def _told_in_a_line() -> Iterator[None]:
     """Turn an error into its line and exit code: 2 for wrong parameters, 3 for settings."""
     try:
         yield
-    except ParameterError as error:
-        for problem in error.problems:
-            click.echo(f"Error: {problem}", err=True)
-        sys.exit(2)
     except PlaybookError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(3)
+        from misp_playbook_lib.report.tables import visible  # noqa: PLC0415 - PrettyTable is loaded where it is needed
+
+        wrong = isinstance(error, ParameterError)
+        for problem in error.problems if isinstance(error, ParameterError) else (str(error),):
+            click.echo(f"Error: {visible(problem)}", err=True)
+        sys.exit(2 if wrong else 3)

@@ -19,12 +19,18 @@ PlaybookError
 └── RunError                    a run failed; its artefacts are archived
 """
 
+import copyreg
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class PlaybookError(Exception):
     """What happened and what to do about it, in one line."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let every error of the tree get from one process to another, whatever its class was called with."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def _render_traceback_(self) -> list[str]:
         """Show one line in a notebook instead of a traceback (IPython's hook for exceptions)."""

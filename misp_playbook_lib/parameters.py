@@ -268,6 +268,8 @@ def read_parameter_file(path: Path) -> dict[str, str | list[str]]:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
         raise ParameterError([f"{path} is not YAML{line}: {getattr(error, 'problem', error)}"]) from None
+    except RecursionError:
+        raise ParameterError([f"{path} is nested too deeply for a file of parameters"]) from None
     if loaded in (None, ""):
         return {}
     if not isinstance(loaded, dict):
@@ -325,6 +327,7 @@ def _choice(text: str, choices: Sequence[str]) -> str:
 
 def _converted(text: str | Sequence[str], field: FieldInfo) -> Any:
     annotation = field.annotation
+    text = _characters(text) if isinstance(text, str) else [_characters(one) for one in text]
     if annotation == list[str]:
         return _texts(text)
     if not isinstance(text, str):
@@ -338,6 +341,14 @@ def _converted(text: str | Sequence[str], field: FieldInfo) -> Any:
         return int(word) if annotation is int else float(word)
     except ValueError:
         raise ValueError("is not a whole number" if annotation is int else "is not a number") from None
+
+
+def _characters(text: str) -> str:
+    r"""Put together what JSON writes as two escapes (`\ud83d\ude00`) and YAML reads as two halves of a character."""
+    try:
+        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise ValueError("holds half a character (a lone surrogate)") from None
 
 
 def _truth(word: str, *, optional: bool) -> bool | None:
@@ -358,7 +369,7 @@ def _texts(text: str | Sequence[str]) -> list[str]:
         return text.splitlines()
     try:
         loaded = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - texts only
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         loaded = None
     if not _is_texts(loaded):
         raise ValueError("""is not a list: write '["a", "b # comment"]'""")

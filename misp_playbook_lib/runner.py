@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ def find_playbook(name: str) -> Path:
     """
     path = Path(name)
     if path.suffix == ".ipynb" and path.is_file():
+        if not _is_notebook(path):
+            raise ParameterError([f"{name} is no notebook, or cannot be read"])
         return path
     shipped = PACKAGED if PACKAGED.is_dir() else CHECKOUT
     candidate = shipped / f"{path.stem}.ipynb"
@@ -61,6 +63,13 @@ def find_playbook(name: str) -> Path:
         return candidate
     names = ", ".join(sorted(one.stem for one in shipped.glob("*.ipynb")))
     raise ParameterError([f"There is no playbook {name}: give the path of a notebook, or one of {names}"])
+
+
+def _is_notebook(path: Path) -> bool:
+    try:
+        return "nbformat" in json.loads(path.read_bytes())
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def run_playbook(
@@ -160,7 +169,7 @@ def _execute(
     log = folder.path / KERNEL_LOG
     log.touch()
     # What renders the report takes a while to load, and this process is idle while the kernel starts.
-    threading.Thread(target=import_module, args=["misp_playbook_lib.report.html"], daemon=True).start()
+    threading.Thread(target=_load_report, daemon=True).start()
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     try:
         with tempfile.TemporaryDirectory(prefix="misp-playbook-") as sockets, watch:
@@ -185,6 +194,12 @@ def _execute(
         if not log.stat().st_size:
             log.unlink()
     return ""
+
+
+def _load_report() -> None:
+    from misp_playbook_lib.report import html  # noqa: PLC0415 - nbconvert is loaded while the kernel starts
+
+    html.prepare()
 
 
 class _Progress:

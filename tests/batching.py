@@ -124,15 +124,15 @@ def batched(folder: Path, file: Path, *more: str) -> Batched:
     return Batched(result.exit_code, result.stdout, result.stderr, folder / "reports")
 
 
-def started(folder: Path, file: Path, *more: str) -> "subprocess.Popen[str]":
+def started(folder: Path, file: Path, *more: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
     """Start `misp-playbook batch` as a process of its own."""
     command = [sys.executable, "-m", "misp_playbook_lib", *arguments(folder, file, *more)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        command, stdout=subprocess.PIPE, stderr=stderr, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     )
 
 
 def ended(folder: Path, process: "subprocess.Popen[str]") -> Batched:
     """Wait for a started batch."""
     output, errors = process.communicate(timeout=120)
-    return Batched(process.returncode, output, errors, folder / "reports")
+    return Batched(process.returncode, output, errors or "", folder / "reports")

@@ -1,5 +1,6 @@
 """A batch file: sets of parameters from YAML or CSV, all checked at once, each problem with its line."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -128,11 +129,32 @@ matrix:
         ("runs: {warninglist_name: One}\n", "1: runs is not a list of parameter sets"),
         ("playbook: nothing_of_the_kind\nmatrix: {warninglist_name: [One]}\n", "1: There is no playbook"),
         ("playbook: [a]\nmatrix: {warninglist_name: [One]}\n", "1: playbook takes one value"),
+        (
+            "runs:\n  - warninglist_name: a\n    tlp: \x07\n",
+            "3: this is not YAML: the character U+0007 may not be in it",
+        ),
+        ("runs: " + "[" * 5000, "1: this is nested too deeply"),
+        ("runs:\n  - warninglist_name: a\n    [tlp]: red\n", "3: a name in a set of runs is no text"),
+        ("runs:\n\t- warninglist_name: a\n", "2: this is not YAML: found character"),
+        ('runs: [{warninglist_name: "\\ud800"}]\n', "1: warninglist_name holds half a character"),
+        ("defaults: &all {tlp: red}\nruns:\n  - <<: *all\n", "3: << is neither a value nor a list of values"),
         ("run_timeout: -1\nmatrix: {warninglist_name: [One]}\n", "1: run_timeout is not a number of seconds above 0"),
     ],
 )
 def test_a_file_that_is_no_batch_is_refused_in_words(tmp_path: Path, text: str, problem: str) -> None:
     assert problems(written(tmp_path, text))[0].startswith(problem)
+
+
+def test_a_playbook_that_is_no_notebook_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    playbook = tmp_path / "text.ipynb"
+    playbook.write_text("this is text")
+    path = written(tmp_path, f"runs:\n  - warninglist_name: One\nplaybook: {playbook}\n")
+    assert problems(path) == [f"3: {playbook} is no notebook, or cannot be read"]
+
+
+def test_a_character_that_json_writes_as_two_escapes_stays_one(tmp_path: Path) -> None:
+    path = written(tmp_path, json.dumps({"runs": [{"warninglist_name": "One \U0001f600"}]}))
+    assert read_batch(path).sets[0].warninglist == "One \U0001f600"
 
 
 def test_a_matrix_that_explodes_is_refused_before_it_is_built(tmp_path: Path) -> None:
@@ -172,8 +194,30 @@ def test_problems_of_csv_are_told_at_once_with_their_line(tmp_path: Path) -> Non
     )
     assert problems(path) == [
         "1: the column tlp is there twice",
-        "2: warninglist_valus is no parameter: did you mean warninglist_values?",
+        "1: warninglist_valus is no parameter: did you mean warninglist_values?",
         "4: there are 5 cells for 4 columns: quote a cell with commas",
         "5: tlp is none of clear, green, amber, amber+strict, red",
     ]
     assert problems(written(tmp_path, 'warninglist_name\n"One" x\n', "bad.csv"))[0].startswith("2: this is not CSV")
+
+
+def test_a_slip_in_a_column_is_told_once_however_many_rows_there_are(tmp_path: Path) -> None:
+    text = "\nwarninglist_nam,tlp,\n" + "One,red,\n" * 3 + "One,red,x\n" * 2
+    assert problems(written(tmp_path, text, "runs.csv")) == [
+        "2: a column that holds values has no name",
+        "2: warninglist_nam is no parameter: did you mean warninglist_name?",
+    ]
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_columns_that_no_comma_separates_are_told_in_a_line(tmp_path: Path, mark: str) -> None:
+    text = f"\ufeffwarninglist_name{mark}tlp\nOne{mark}red\nTwo, and more{mark}red\n"
+    words = "1: the columns are separated by semicolons or tabs: separate them by commas"
+    assert problems(written(tmp_path, text, "runs.csv")) == [words]
+
+
+def test_a_cell_may_hold_a_long_lists_entries(tmp_path: Path) -> None:
+    entries = [f"host-{number}.example" for number in range(10_000)]
+    lines = "\n".join(entries)
+    path = written(tmp_path, f'warninglist_name,warninglist_values\nOne,"{lines}"\n', "runs.csv")
+    assert read_batch(path).sets[0].parameters.warninglist_values == entries

@@ -48,6 +48,12 @@ def test_an_assignment_without_a_value_is_told() -> None:
     assert "is not of the form name=value" in result.output
 
 
+def test_a_problem_is_one_line_and_can_draw_nothing_in_the_terminal() -> None:
+    result = call("run", "create_custom_misp_warninglist", "-p", "tl\x1b[31mp\n=red")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: tl<U+001B>[31mp is no parameter: did you mean tlp?\n"
+
+
 def checks(sandbox: Sandbox, vault: Path, tmp_path: Path) -> dict[str, dict[str, str]]:
     urls = ["--misp-modules-url", sandbox.misp_modules_url]
     result = call("doctor", "--json", "--vault", str(vault), "--archive", str(tmp_path / "reports"), *urls)

@@ -132,7 +132,7 @@ def test_an_empty_tag_is_refused_because_misp_would_take_it_for_no_filter() -> N
         PlaybookParameters.from_text({"warninglist_name": "x", "match_tags": '[""]'})
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: {b: c}\n", "a: [b: c]\n", "a: [\n", "text\n"])
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: {b: c}\n", "a: [b: c]\n", "a: [\n", "text\n", "[" * 5000])
 def test_a_file_that_is_no_mapping_of_texts_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(text)

@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,7 +100,16 @@ def private_folder(path: Path) -> Path:
     return path
 
 
-def state_folder() -> Path:
-    """Return where this user's runs keep what they share on this machine (XDG Base Directory: XDG_STATE_HOME)."""
-    home = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state") / "misp-playbook"
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where this user's runs keep what they share on this machine (XDG Base Directory Specification)."""
+    return _own_folder(environ, "XDG_STATE_HOME", Path(".local/state"))
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where belongs what can be had again (XDG Base Directory Specification)."""
+    return _own_folder(environ, "XDG_CACHE_HOME", Path(".cache"))
+
+
+def _own_folder(environ: Mapping[str, str], variable: str, default: Path) -> Path:
+    named = Path(environ.get(variable, ""))
+    return (named if named.is_absolute() else Path.home() / default) / "misp-playbook"

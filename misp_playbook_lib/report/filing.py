@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from misp_playbook_lib.errors import ParameterError
-from misp_playbook_lib.report import archive, index, runs
+from misp_playbook_lib.report import archive, batches, index, runs
 
 LOCK = ".lock"
 _REMOVED = ".removed"
@@ -20,8 +20,8 @@ def file_run(
 ) -> tuple[Path, int]:
     """Finish a run's folder, move it into place, and return where it is and how many places held a secret.
 
-    Runs that finish at once wait for each other, so that each is in the index and knows the list's run before. What
-    kills the process leaves either no run or a whole one; an index that misses it is made good by the next run.
+    The report is made before it is this run's turn; a run of the same list that was filed meanwhile is the one before
+    it, and the report is made again. What kills the process leaves either no run or a whole one.
 
     Args:
         folder: the run's folder, with its notebook and whatever the run left.
@@ -30,22 +30,23 @@ def file_run(
         secrets: what must not be archived in any form.
 
     """
-    from misp_playbook_lib.report import html  # noqa: PLC0415 - nbconvert is loaded while the kernel runs
-
     place = folder.path.parent.parent
     hidden = tuple(secrets)
-    with FileLock(place / LOCK, mode=0o600):
-        known = runs.read(place)
-        manifest["since"] = _since(known, runs.summed_up(folder.path, manifest | {"since": None}))
-        folder.write(archive.REPORT, html.render(folder.path / archive.NOTEBOOK, manifest, pictures))
-        folder.write_json(archive.MANIFEST, manifest)
-        redacted = folder.redact(hidden)
-        if redacted:
-            folder.write_json(archive.MANIFEST, manifest | {"redacted": redacted})
-            folder.redact(hidden)
+    run = runs.summed_up(folder.path, manifest | {"since": None})
+    known = runs.read(place)
+    redacted = _complete(folder, manifest, known.before(run), pictures, hidden)
+    with _turn(place):
+        before = runs.read(place, known).before(run)
+        if before != known.before(run):
+            redacted = max(redacted, _complete(folder, manifest, before, pictures, hidden))
         done = folder.finish()
-        index.write(place, runs.read(place))
     return done, redacted
+
+
+def write_index(place: Path) -> None:
+    """Write the archive's index, with every run and every batch that are in place."""
+    with _turn(place):
+        _write_index(place)
 
 
 def prune(place: Path, keep: str) -> tuple[runs.Run, ...]:
@@ -59,7 +60,7 @@ def prune(place: Path, keep: str) -> tuple[runs.Run, ...]:
     """
     if not place.is_dir():
         raise ParameterError([f"There is no archive {place}"])
-    with FileLock(place / LOCK, mode=0o600):
+    with _turn(place):
         going = runs.outdated(runs.read(place), keep, datetime.now(UTC))
         for run in going:
             aside = archive.private_folder(place / archive.INCOMPLETE) / f"{run.run_id}{_REMOVED}"
@@ -68,14 +69,42 @@ def prune(place: Path, keep: str) -> tuple[runs.Run, ...]:
                 run.folder.parent.rmdir()
         for aside in (place / archive.INCOMPLETE).glob(f"*{_REMOVED}"):
             shutil.rmtree(aside)
-        index.write(place, runs.read(place))
+        _write_index(place)
     return going
 
 
-def _since(known: runs.Runs, run: runs.Run) -> dict[str, Any] | None:
-    """Count what changed since the list's last comparable run; None where there is none, or its tables are gone."""
-    before = known.before(run) if run.comparable else None
-    if before is None:
+def _turn(place: Path) -> FileLock:
+    """Return the lock of an archive, for one at a time to change what is in place."""
+    return FileLock(place / LOCK, mode=0o600)
+
+
+def _write_index(place: Path) -> None:
+    index.write(place, runs.read(place), batches.read(place))
+
+
+def _complete(
+    folder: archive.RunFolder,
+    manifest: dict[str, Any],
+    before: runs.Run | None,
+    pictures: Path,
+    secrets: tuple[str, ...],
+) -> int:
+    """Write report and manifest of a run whose list's run before is given; return how many places held a secret."""
+    from misp_playbook_lib.report import html  # noqa: PLC0415 - nbconvert is loaded while the kernel runs
+
+    manifest["since"] = _since(before, runs.summed_up(folder.path, manifest | {"since": None}))
+    folder.write(archive.REPORT, html.render(folder.path / archive.NOTEBOOK, manifest, pictures))
+    folder.write_json(archive.MANIFEST, manifest)
+    redacted = folder.redact(secrets)
+    if redacted:
+        folder.write_json(archive.MANIFEST, manifest | {"redacted": redacted})
+        folder.redact(secrets)
+    return redacted
+
+
+def _since(before: runs.Run | None, run: runs.Run) -> dict[str, Any] | None:
+    """Count what changed since the list's run before; None where there is none to compare, or its tables are gone."""
+    if before is None or not run.comparable:
         return None
     try:
         found = runs.difference(before.folder, run.folder)

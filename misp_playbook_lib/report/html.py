@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ class Part:
 
 
 def prepare() -> None:
-    """Load what takes a while to load: this module, and the suffixes by which host names are recognised."""
+    """Load what takes a while to load: this module, its templates, the suffixes by which host names are recognised."""
     public_suffixes()
+    _exporter()
 
 
 def render(notebook: Path, manifest: Mapping[str, Any], pictures: Path) -> str:
@@ -62,6 +64,24 @@ def render(notebook: Path, manifest: Mapping[str, Any], pictures: Path) -> str:
     for cell, headed in zip(node.cells, parts, strict=True):
         cell.metadata["parts"] = headed
     title = next((part.title for headed in parts for part in headed if part.level == 1), manifest["playbook"])
+    report = {
+        "page": about,
+        "style": STYLE.read_text(encoding="utf-8"),
+        "title": title,
+        "subject": manifest["warninglist"],
+        "run_id": manifest["run_id"],
+        "workflow": _picture(pictures / "assets" / f"{manifest['playbook']}.svg", about),
+        "contents": _contents([part for headed in parts for part in headed]),
+    }
+    resources = {"report": report, "metadata": {"path": str(pictures)}}
+    # HTMLExporter's own method would then parse and rewrite the whole page for classes that it does not have.
+    result, _ = TemplateExporter.from_notebook_node(_exporter(), node, resources)
+    return str(result)
+
+
+@cache
+def _exporter() -> HTMLExporter:
+    """Return what renders notebooks; compiling its templates takes longer than a small page."""
     exporter = HTMLExporter(
         config=Config({"NbConvertBase": {"display_data_priority": list(_SHOWN)}}),
         default_preprocessors=[],
@@ -75,19 +95,8 @@ def render(notebook: Path, manifest: Mapping[str, Any], pictures: Path) -> str:
     exporter.register_filter("lines", _lines)
     exporter.register_filter("table", as_html)
     exporter.register_filter("below", _below)
-    report = {
-        "page": about,
-        "style": STYLE.read_text(encoding="utf-8"),
-        "title": title,
-        "subject": manifest["warninglist"],
-        "run_id": manifest["run_id"],
-        "workflow": _picture(pictures / "assets" / f"{manifest['playbook']}.svg", about),
-        "contents": _contents([part for headed in parts for part in headed]),
-    }
-    resources = {"report": report, "metadata": {"path": str(pictures)}}
-    # HTMLExporter's own method would then parse and rewrite the whole page for classes that it does not have.
-    result, _ = TemplateExporter.from_notebook_node(exporter, node, resources)
-    return str(result)
+    _ = exporter.template  # compiled before threads share it
+    return exporter
 
 
 def _of_papermill(tags: Sequence[str]) -> bool:

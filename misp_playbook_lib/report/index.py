@@ -1,4 +1,4 @@
-"""The archive's index page: every run, each list's history, and what changed from run to run."""
+"""The archive's index page: every run and batch, each list's history, and what changed from run to run."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 
 from misp_playbook_lib.report.archive import REPORT
+from misp_playbook_lib.report.batches import Batches, BatchLine
 from misp_playbook_lib.report.runs import Run, Runs
 from misp_playbook_lib.report.tables import Own, Table, as_html, html_text, plain_text, table
 
@@ -17,16 +18,16 @@ _SIGNS = {"success": "✓ success", "partial": "! partial", "failed": "✗ faile
 _COLUMNS = ("Run", "Outcome", "Entries", "Matches", "New indicators", "Since the run before", "What it says")
 
 
-def write(archive: Path, found: Runs) -> None:
+def write(archive: Path, found: Runs, batches: Batches) -> None:
     """Write the page whole or not at all, readable by its owner alone."""
     temporary = archive / f".{INDEX}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(render(archive, found))
+        file.write(render(archive, found, batches))
     temporary.replace(archive / INDEX)
 
 
-def render(archive: Path, found: Runs) -> str:
+def render(archive: Path, found: Runs, batches: Batches) -> str:
     """Render the page; its links are relative, so that the archive can be copied or served as it is."""
     environment = Environment(loader=FileSystemLoader(_TEMPLATE), autoescape=True)
     environment.filters |= {"line": lambda text: html_text(plain_text(text)), "table": as_html}
@@ -37,8 +38,9 @@ def render(archive: Path, found: Runs) -> str:
     return environment.get_template("runs.html.j2").render(
         style=(_TEMPLATE / "style.css").read_text(encoding="utf-8"),
         runs=found.runs,
-        unreadable=found.unreadable,
+        unreadable=(*found.unreadable, *batches.unreadable),
         all=_all(archive, found.runs),
+        batches=_batches(archive, batches.batches),
         histories=histories,
     )
 
@@ -77,10 +79,26 @@ def _all(archive: Path, runs: Iterable[Run]) -> Table:
     return table("All runs, the latest first", (_COLUMNS[0], "List", *_COLUMNS[1:]), rows)
 
 
+def _batches(archive: Path, batches: Iterable[BatchLine]) -> Table:
+    rows = [
+        (
+            _dated(one.started, one.batch_id, one.page.relative_to(archive)),
+            _SIGNS.get(one.outcome, one.outcome),
+            one.verdict,
+            Own(Path(one.file).name),
+        )
+        for one in batches
+    ]
+    return table("All batches, the latest first", ("Batch", "Outcome", "Runs", "File"), rows)
+
+
 def _history(archive: Path, name: str, runs: Sequence[Run]) -> Table:
     return table(f"Runs of {name}", _COLUMNS, [(_link(archive, run), *row(run)) for run in runs])
 
 
 def _link(archive: Path, run: Run) -> Own:
-    report = (run.folder / REPORT).relative_to(archive).as_posix()
-    return Own(f"{run.started[:19].replace('T', ' ')} {run.run_id[-6:]}", report)
+    return _dated(run.started, run.run_id, (run.folder / REPORT).relative_to(archive))
+
+
+def _dated(started: str, identity: str, page: Path) -> Own:
+    return Own(f"{started[:19].replace('T', ' ')} {identity[-6:]}", page.as_posix())

@@ -87,10 +87,14 @@ class Difference:
     matches_gone: tuple[tuple[str, ...], ...]
 
 
-def read(archive: Path) -> Runs:
-    """Read the manifests of all runs that are in place."""
+def read(archive: Path, known: Runs | None = None) -> Runs:
+    """Read the manifests of all runs that are in place, but for those that are `known` already."""
     runs, unreadable = [], []
+    read_before = {run.folder: run for run in known.runs} if known else {}
     for path in sorted(archive.glob(f"[0-9]*/*/{MANIFEST}"), key=lambda path: path.parent.name, reverse=True):
+        if path.parent in read_before:
+            runs.append(read_before[path.parent])
+            continue
         try:
             runs.append(summed_up(path.parent, json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

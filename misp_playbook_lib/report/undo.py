@@ -11,9 +11,11 @@
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ WANTED = "warninglist-wanted.json"
 AFTER = "warninglist-after.json"
 HEADER = "undo.json"
 DIFF = "plan.diff"
+KEPT_DAYS = 90
+"""How long what undoes an interactive run is kept at least; runs of the archive keep theirs as long as they are."""
 LONG = 200
 """Lines of a diff from which on a plan is kept in full beside the first of them that are shown."""
 
@@ -92,6 +96,8 @@ class UndoRecord:
             os.fsync(folder)
         finally:
             os.close(folder)
+        if self.folder.parent == _interactive():
+            _drop_outdated()
 
     def written(self, after: Warninglist | None) -> None:
         """Keep the list as it was read back."""
@@ -236,8 +242,28 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def interactive_folder(run_id: str) -> Path:
-    """Return where a run without an archive keeps what undoes it."""
-    return state_folder() / "runs" / run_id
+    """Return where a run without an archive keeps what undoes it, for `KEPT_DAYS` or as its list's last."""
+    return _interactive() / run_id
+
+
+def _interactive() -> Path:
+    return state_folder() / "runs"
+
+
+def _drop_outdated() -> None:
+    """Remove what interactive runs kept whose time is over, but for each list's last; one that will not go stays."""
+    kept = []
+    for path in _interactive().glob(f"*/{HEADER}"):
+        with suppress(ParameterError):
+            kept.append((_undoable(path), path))
+    oldest = (datetime.now(UTC) - timedelta(days=KEPT_DAYS)).isoformat(timespec="seconds")
+    lists: set[tuple[str, str]] = set()
+    for one, path in sorted(kept, key=lambda found: found[0].time, reverse=True):
+        if (one.server, one.name) in lists and one.time < oldest:
+            with suppress(OSError):
+                path.unlink()
+                shutil.rmtree(path.parent)
+        lists.add((one.server, one.name))
 
 
 def _same(one: Warninglist, other: Warninglist) -> bool:

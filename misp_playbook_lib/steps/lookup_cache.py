@@ -12,7 +12,8 @@ from pathlib import Path
 
 from misp_playbook_lib.model.indicators import Indicator
 from misp_playbook_lib.model.results import Enrichment, EnrichmentKind, LookupStatus
-from misp_playbook_lib.steps.store import Store, cache_folder
+from misp_playbook_lib.report.archive import cache_folder
+from misp_playbook_lib.steps.store import Store
 
 HOUR = 3600.0
 KEPT_FOR = {LookupStatus.ANSWERED: 24 * HOUR, LookupStatus.NOTHING_KNOWN: 6 * HOUR}

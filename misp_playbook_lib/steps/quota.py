@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from misp_playbook_lib.model.modules import Quota
-from misp_playbook_lib.steps.store import Store, state_folder
+from misp_playbook_lib.report.archive import state_folder
+from misp_playbook_lib.steps.store import Store
 
 MINUTE = 60.0
 DAY = 86_400.0

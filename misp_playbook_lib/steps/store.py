@@ -1,29 +1,17 @@
 """The small files that runs on one machine share: SQLite, in the user's own folders, closed to others."""
 
-import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from misp_playbook_lib.errors import SettingsError
 
-FOLDER = "misp-playbook"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 BUSY_SECONDS = 30.0
 """How long to wait for another run that is writing; it takes milliseconds."""
-
-
-def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where state belongs that outlives a run (XDG Base Directory Specification)."""
-    return _folder(environ, "XDG_STATE_HOME", Path(".local/state"))
-
-
-def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where belongs what can be had again (XDG Base Directory Specification)."""
-    return _folder(environ, "XDG_CACHE_HOME", Path(".cache"))
 
 
 class Store:
@@ -84,8 +72,3 @@ class Store:
 
     def _unusable(self, error: Exception) -> SettingsError:
         return SettingsError(f"The file {self.path} cannot be used ({error}): make it writable or delete it.")
-
-
-def _folder(environ: Mapping[str, str], variable: str, default: Path) -> Path:
-    named = Path(environ.get(variable, ""))
-    return (named if named.is_absolute() else Path.home() / default) / FOLDER

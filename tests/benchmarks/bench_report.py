@@ -26,7 +26,7 @@ from misp_playbook_lib.model.results import (
     Scope,
 )
 from misp_playbook_lib.parameters import PlaybookParameters
-from misp_playbook_lib.report import charts, correlation, display, exports, html, index, runs, views
+from misp_playbook_lib.report import batches, charts, correlation, display, exports, html, index, runs, views
 
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOK = ROOT / "playbooks" / "create_custom_misp_warninglist.ipynb"
@@ -67,7 +67,7 @@ def run() -> list[Row]:
             one = archive / data["started"][:10] / data["run_id"]
             one.mkdir(parents=True)
             (one / "run.json").write_text(json.dumps(data, indent=2))
-        indexed, _ = timed(lambda: index.write(archive, runs.read(archive)))
+        indexed, _ = timed(lambda: index.write(archive, runs.read(archive), batches.read(archive)))
         rows.append(limited("index 2,000 runs, seconds; peer: the limit", indexed, 5))
         rows.append(Row("the index, MB", (archive / "index.html").stat().st_size / 1e6))
     return rows

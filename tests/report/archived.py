@@ -9,7 +9,7 @@ from typing import Any
 
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report.archive import RunFolder
-from misp_playbook_lib.report.filing import file_run
+from misp_playbook_lib.report.filing import file_run, write_index
 
 NOTEBOOK = Path(__file__).parent.parent.parent / "playbooks" / "create_custom_misp_warninglist.ipynb"
 SERVER = {
@@ -80,10 +80,11 @@ def file(
     secrets: Sequence[str] = (),
     **changes: Any,
 ) -> Path:
-    """Put a run into the archive, as the runner does."""
+    """Put a run into the archive, as the command does."""
     folder = RunFolder(archive)
     leave(folder.path, entries, matches)
     done, _ = file_run(folder, manifest(folder.run_id, **changes), NOTEBOOK.parent, secrets)
+    write_index(archive)
     return done
 
 

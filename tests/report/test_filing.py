@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from misp_playbook_lib.errors import ParameterError
 from misp_playbook_lib.report import filing, runs
+from misp_playbook_lib.report.archive import RunFolder
 
 FILES = {"run.json", "report.html", "warninglist.json", "matches.csv"}
 
@@ -60,6 +62,56 @@ def test_runs_that_finish_at_once_are_all_in_the_index_and_know_each_other(tmp_p
     assert sum(archived.read(folder)["since"] is None for folder in folders) >= 1
     assert {run.run_id for run in runs.read(tmp_path).runs} == {folder.name for folder in folders}
     assert not list((tmp_path / ".incomplete").iterdir())
+
+
+def test_a_run_of_the_same_list_that_is_filed_while_a_report_is_made_is_the_run_before(tmp_path: Path) -> None:
+    archived.dated(archived.file(tmp_path, ["a.example"], []), "20250101T000000Z-aaaaaa")
+    folder = RunFolder(tmp_path)
+    archived.leave(folder.path, ["a.example", "b.example", "c.example"])
+    notebook = folder.path / "run.ipynb"
+    os.mkfifo(notebook)
+    with ThreadPoolExecutor(1) as pool:
+        manifest = archived.manifest(folder.run_id)
+        filed = pool.submit(filing.file_run, folder, manifest, archived.NOTEBOOK.parent, [])
+        with notebook.open("w") as opened:  # its report is being made
+            meanwhile = archived.file(tmp_path, ["a.example", "b.example"], [])
+            whole = tmp_path / "whole.ipynb"
+            whole.write_text(archived.NOTEBOOK.read_text())
+            whole.rename(notebook)
+            opened.write(archived.NOTEBOOK.read_text())
+        done, _ = filed.result()
+    assert archived.read(done)["since"]["run_id"] == meanwhile.name
+    assert archived.read(done)["since"]["entries_added"] == 1
+    assert "entries: 1 more, 0 fewer" in (done / "report.html").read_text()
+
+
+def test_the_index_leads_to_each_batch_and_says_how_it_ended(tmp_path: Path) -> None:
+    archived.file(tmp_path)
+    left = {
+        "20261124T080000Z-aaaaaa": {"outcome": "failed", "finished": "2026-11-24T08:01:00+00:00"},
+        "20261124T090000Z-bbbbbb": {"outcome": None, "finished": None},
+    }
+    for batch, ended in left.items():
+        folder = tmp_path / "batches" / batch
+        folder.mkdir(parents=True)
+        known = {"batch_id": batch, "started": "2026-11-24T08:00:00+00:00", "file": "/srv/<i>.yaml"}
+        (folder / "batch.json").write_text(json.dumps(known | {"verdict": "2 success, 1 failed"} | ended))
+        if ended["finished"]:
+            (folder / "index.html").touch()
+    broken = tmp_path / "batches" / "20261124T100000Z-cccccc"
+    broken.mkdir()
+    (broken / "batch.json").write_text("{")
+    filing.write_index(tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    text = re.sub(r"<[^>]+>", "|", page)
+    assert "2026-11-24 08:00:00 aaaaaa|||✗ failed||2 success, 1 failed||&lt;i&gt;.yaml" in text
+    assert "2026-11-24 08:00:00 bbbbbb|||not finished||2 success, 1 failed" in text
+    links = [link for link in re.findall(r'href="([^"]+)"', page) if link.startswith("batches/")]
+    assert links == [
+        "batches/20261124T090000Z-bbbbbb/batch.json",
+        "batches/20261124T080000Z-aaaaaa/index.html",
+    ]
+    assert "batches/20261124T100000Z-cccccc/batch.json: JSONDecodeError" in text
 
 
 def killed_at(change: int, work: Any) -> bool:

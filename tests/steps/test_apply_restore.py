@@ -2,6 +2,8 @@ import itertools
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,25 @@ from hypothesis import strategies as st
 from writing import Writer, client, held, meanwhile, writes
 
 from misp_playbook_lib.cli import main
+from misp_playbook_lib.model.warninglist import Warninglist, WarninglistCategory, WarninglistType
 from misp_playbook_lib.report import undo
 from misp_playbook_lib.sandbox import Sandbox
 from misp_playbook_lib.steps import apply as applying
 from misp_playbook_lib.steps.restore import plan_restore, restore
 
 Command = Callable[..., Result]
+LIST = Warninglist(
+    id=7,
+    name="Mine",
+    description="",
+    type=WarninglistType.STRING,
+    category=WarninglistCategory.KNOWN,
+    matching_attributes=("domain",),
+    version=1,
+    enabled=True,
+    default=False,
+    entries=(),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -256,6 +271,27 @@ def test_what_is_kept_is_closed_to_others_and_whole(sandbox: Sandbox, writer: Wr
     assert writer.record.folder.stat().st_mode & 0o777 == 0o700
     assert len((writer.record.folder / undo.DIFF).read_text().splitlines()) == 250
     assert len(json.loads((writer.record.folder / undo.AFTER).read_text())["entries"]) == 251
+
+
+def keep(run_id: str, name: str, days: int) -> Path:
+    """Keep what undoes an interactive run as if it had been so many days ago."""
+    record = undo.UndoRecord(undo.interactive_folder(run_id), "https://misp.example")
+    record.sending(None, replace(LIST, name=name))
+    header = record.folder / undo.HEADER
+    moment = datetime.now(UTC) - timedelta(days=days)
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"time": moment.isoformat(timespec="seconds")}))
+    return record.folder
+
+
+def test_what_undoes_interactive_runs_goes_after_90_days_but_for_each_lists_last() -> None:
+    days = {"one-1": 300, "one-2": 95, "one-3": 91, "two-1": 400, "two-2": 85, "three-1": 500}
+    folders = {run_id: keep(run_id, run_id.partition("-")[0], age) for run_id, age in days.items()}
+    broken = undo.interactive_folder("broken")
+    broken.mkdir()
+    (broken / undo.HEADER).write_text("{")
+    keep("two-3", "two", 0)
+    assert {run_id for run_id, folder in folders.items() if folder.exists()} == {"one-3", "two-2", "three-1"}
+    assert broken.exists()
 
 
 numbers = itertools.count()

@@ -20,12 +20,12 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistType,
 )
 from misp_playbook_lib.parameters import PlaybookParameters
+from misp_playbook_lib.report.archive import cache_folder
 from misp_playbook_lib.report.views import lookup_problems, lookups_line, lookups_view
 from misp_playbook_lib.sandbox.modules import Modules
 from misp_playbook_lib.settings import Settings
 from misp_playbook_lib.steps.enrich import Progress
 from misp_playbook_lib.steps.lookups import LookupDesk
-from misp_playbook_lib.steps.store import cache_folder
 
 MD5 = "028878c4b6ab475ed0be97eca6f92af9"
 HOST = "johnshopkin.net"

@@ -9,8 +9,8 @@ import pytest
 
 from misp_playbook_lib.errors import SettingsError
 from misp_playbook_lib.model.modules import MODULE_TABLE, Quota
+from misp_playbook_lib.report.archive import state_folder
 from misp_playbook_lib.steps.quota import DAY, MINUTE, Booking, Later, Left, QuotaLedger, UsedUp
-from misp_playbook_lib.steps.store import state_folder
 
 FREE_TIER = Quota(per_minute=4, per_day=500)
 START = 1_700_000_000.0

@@ -19,9 +19,9 @@ from misp_playbook_lib.open_run import STEP_OF_VARIABLE, OpenRun
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.playbook import Playbook
 from misp_playbook_lib.report import archive
+from misp_playbook_lib.report.archive import state_folder
 from misp_playbook_lib.sandbox import Sandbox
 from misp_playbook_lib.steps.quota import DAY, Booking, QuotaLedger
-from misp_playbook_lib.steps.store import state_folder
 
 FREE_TIER = {"virustotal_calls_per_minute": 4, "virustotal_calls_per_day": 500}
 

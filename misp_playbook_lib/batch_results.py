@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from tqdm import tqdm
 
 from misp_playbook_lib.batch_file import Batch, ParameterSet
 from misp_playbook_lib.batch_run import RunFigures
-from misp_playbook_lib.report.archive import MANIFEST, REPORT
+from misp_playbook_lib.report.archive import MANIFEST, REPORT, write_whole
 from misp_playbook_lib.report.batches import BATCHES, PAGE, RESULTS
 from misp_playbook_lib.report.tables import as_text, html_text, table, visible
 from misp_playbook_lib.state import Outcome
@@ -109,9 +108,9 @@ class BatchRecord:
             "runs": self.rows,
         }
         # Written after every run: json would take as long over 10,000 rows as a run itself.
-        _write(self.folder / RESULTS, msgspec.json.format(msgspec.json.encode(data), indent=1))
+        write_whole(self.folder / RESULTS, msgspec.json.format(msgspec.json.encode(data), indent=1))
         if finished:
-            _write(self.folder / PAGE, self.page().encode())
+            write_whole(self.folder / PAGE, self.page())
 
     def text(self) -> str:
         """Render the table for a terminal."""
@@ -190,11 +189,3 @@ def shown_results(total: int) -> Iterator[Callable[[BatchRow], None]]:
 
 def _figures(data: Mapping[str, Any] | None) -> RunFigures | None:
     return RunFigures(**{**data, "died": tuple(data["died"])}) if data else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -410,10 +411,15 @@ def _told_in_a_line() -> Iterator[None]:
     """Turn an error into its line and exit code: 2 for wrong parameters, 3 for settings."""
     try:
         yield
+    except ParameterError as error:
+        _give_up(error.problems, 2)
     except PlaybookError as error:
-        from misp_playbook_lib.report.tables import visible  # noqa: PLC0415 - PrettyTable is loaded where it is needed
+        _give_up([str(error)], 3)
 
-        wrong = isinstance(error, ParameterError)
-        for problem in error.problems if isinstance(error, ParameterError) else (str(error),):
-            click.echo(f"Error: {visible(problem)}", err=True)
-        sys.exit(2 if wrong else 3)
+
+def _give_up(problems: Sequence[str], exit_code: int) -> NoReturn:
+    from misp_playbook_lib.report.tables import visible  # noqa: PLC0415 - PrettyTable is loaded where it is needed
+
+    for problem in problems:
+        click.echo(f"Error: {visible(problem)}", err=True)
+    sys.exit(exit_code)

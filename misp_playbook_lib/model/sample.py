@@ -41,12 +41,12 @@ SAMPLE: dict[str, tuple[str, ...]] = {
         *("lemonde.fr", "heise.de", "circl.lu", "yandex.ru", "baidu.cn", "nic.br", "signal.me", "europa.eu"),
     ),
     "hostname": (
-        *("www.wikipedia.org", "docs.python.org", "deb.debian.org", "addons.mozilla.org", "mail.google.com"),
+        *("www.wikipedia.org", "bugs.python.org", "lists.debian.org", "addons.mozilla.org", "mail.google.com"),
         *("login.live.com", "www.nytimes.com", "images.amazon.com", "api.twitter.com", "cdn.jsdelivr.net"),
         *("static.speedtest.net", "ftp.ripe.net", "www.bbc.co.uk", "www.lemonde.fr", "shop.heise.de", "maps.yandex.ru"),
     ),
     "url": (
-        *("https://www.wikipedia.org/", "https://docs.python.org/3/library/re.html", "http://deb.debian.org/debian/"),
+        *("https://www.wikipedia.org/", "https://bugs.python.org/3/library/re.html", "http://lists.debian.org/devel/"),
         *("https://www.google.com/search?q=weather", "https://login.microsoft.com/common/oauth2?client=7"),
         *("http://www.bbc.co.uk/news/world-60525350", "https://cdn.jsdelivr.net/npm/vue@3.4.21/dist/vue.js"),
         *("https://www.lemonde.fr/index.php?id=12&page=2", "http://91.198.174.192/robots.txt"),

@@ -100,6 +100,17 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all, for its owner alone; what it holds is on the disk before it is there."""
+    temporary = path.with_name(f".{path.name}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.replace(path)
+
+
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Return where this user's runs keep what they share on this machine (XDG Base Directory Specification)."""
     return _own_folder(environ, "XDG_STATE_HOME", Path(".local/state"))

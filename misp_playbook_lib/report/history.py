@@ -2,14 +2,13 @@
 
 import csv
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from misp_playbook_lib.errors import ParameterError
-from misp_playbook_lib.report.archive import MANIFEST
+from misp_playbook_lib.report.archive import MANIFEST, write_whole
 from misp_playbook_lib.report.exports import MATCHES
 
 
@@ -62,8 +61,4 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write a run's run.json whole or not at all, readable by its owner alone."""
-    temporary = folder / f".{MANIFEST}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
-    temporary.replace(folder / MANIFEST)
+    write_whole(folder / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")

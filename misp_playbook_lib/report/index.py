@@ -1,12 +1,11 @@
 """The archive's index page: every run and batch, each list's history, and what changed from run to run."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 
-from misp_playbook_lib.report.archive import REPORT
+from misp_playbook_lib.report.archive import REPORT, write_whole
 from misp_playbook_lib.report.batches import Batches, BatchLine
 from misp_playbook_lib.report.runs import Run, Runs
 from misp_playbook_lib.report.tables import Own, Table, as_html, html_text, plain_text, table
@@ -20,11 +19,7 @@ _COLUMNS = ("Run", "Outcome", "Entries", "Matches", "New indicators", "Since the
 
 def write(archive: Path, found: Runs, batches: Batches) -> None:
     """Write the page whole or not at all, readable by its owner alone."""
-    temporary = archive / f".{INDEX}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(render(archive, found, batches))
-    temporary.replace(archive / INDEX)
+    write_whole(archive / INDEX, render(archive, found, batches))
 
 
 def render(archive: Path, found: Runs, batches: Batches) -> str:

@@ -28,7 +28,7 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistEntry,
     WarninglistType,
 )
-from misp_playbook_lib.report.archive import INCOMPLETE, private_folder, state_folder
+from misp_playbook_lib.report.archive import INCOMPLETE, private_folder, state_folder, write_whole
 from misp_playbook_lib.report.tables import Table, table, visible
 
 BEFORE = "warninglist-before.json"
@@ -228,17 +228,6 @@ def mark_restored(folder: Path, by: str) -> None:
     """Note in a run's folder that it was undone, and by what."""
     header = _read(folder / HEADER) | {"restored": by}
     write_whole(folder / HEADER, json.dumps(header, ensure_ascii=False, indent=1))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all, for its owner alone; what it holds is on the disk before it is there."""
-    temporary = path.with_name(f".{path.name}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    temporary.replace(path)
 
 
 def interactive_folder(run_id: str) -> Path:

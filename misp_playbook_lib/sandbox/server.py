@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ class Response:
         return text.encode("utf-8", "surrogatepass"), self.content_type or "application/json"
 
 
-class Service:
+class Service(ABC):
     """A threaded HTTP/1.1 server on 127.0.0.1 with keep-alive; a subclass says what it answers in `handle`.
 
     Args:
@@ -129,9 +130,9 @@ class Service:
             self._log.clear()
             self._logged_bytes = 0
 
+    @abstractmethod
     def handle(self, request: Request) -> Response:
         """Answer one request; called from several threads at once."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Serve on `port`; again after `stop`, on the same port.
@@ -234,7 +235,7 @@ class _Conversation(BaseHTTPRequestHandler):
             self._send(response)
             return
         if fault.kind == "latency":
-            time.sleep(fault.seconds)
+            time.sleep(fault.seconds)  # the fault itself: a server that takes its time
         response = self.service.handle(request) if fault.kind in CARRIED_OUT else _faulty(fault, request)
         closed = fault.kind in {"refusal", "lost"}
         self.service.record(request, 0 if closed else response.status)

@@ -27,7 +27,7 @@ GIVE_UP = 4
 SLACK = 2
 """Seconds before its beginning from which a scan's closing window reads: clocks are told in whole seconds."""
 CLOSING = 4
-"""The share of `limit` that a closing window may hold: one that holds more is read for nothing but its sample."""
+"""A closing window may hold one in so many of `limit`: one that holds more is read for nothing but its sample."""
 PASSES = 4
 """How often a scan tries to close with one answer, before it reads what is left in several."""
 _HOPELESS = (AuthenticationFailed, PermissionDenied, RateLimited)

@@ -1,6 +1,5 @@
 """What was told to whom: a result is posted once, also where PR:1 ran again or the kernel was restarted in between."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -9,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from misp_playbook_lib.errors import SettingsError
+from misp_playbook_lib.report.archive import write_whole
 from misp_playbook_lib.steps.notify import Message
 
 FILE = "deliveries.json"
@@ -57,11 +57,8 @@ class SentLog:
         self._read()
         self._sent[_key(service, result)] = sent
         if self._path is not None:
-            temporary = self._path.with_name(f".{self._path.name}")
             try:
-                with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                    file.write(msgspec.json.format(msgspec.json.encode(self._sent)))
-                temporary.replace(self._path)
+                write_whole(self._path, msgspec.json.format(msgspec.json.encode(self._sent)))
             except OSError as error:
                 raise SettingsError(f"What was sent cannot be noted in {self._path}: {error.strerror}.") from None
 

@@ -284,6 +284,7 @@ def test_where_nobody_watches_each_form_is_a_table_of_what_was_injected(play: Ca
     ]
     assert len(shown) == 7
     assert all("Parameters of this step" in data["text/html"] for data in shown)
+    assert re.search(r"match_tags +\| empty ", "".join(data["text/plain"] for data in shown))
     outputs = [one for cell in notebook.cells if cell.cell_type == "code" for one in cell.outputs]
     assert {one.output_type for one in outputs} == {"execute_result"}, "no bar of progress, on no stream"
     assert not any("application/vnd.jupyter.widget-view+json" in one.data for one in outputs)

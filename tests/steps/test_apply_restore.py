@@ -11,6 +11,7 @@ import stamina
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from searching import listed
 from writing import Writer, client, held, meanwhile, writes
 
 from misp_playbook_lib.cli import main
@@ -33,6 +34,13 @@ LIST = Warninglist(
     default=False,
     entries=(),
 )
+
+
+def test_a_plan_whose_diff_is_cut_is_kept_in_full_fields_included(tmp_path: Path) -> None:
+    planned = listed("string", [f"host{number}.example" for number in range(198)])
+    assert len(planned.diff) > 200 > len(planned.added)
+    assert undo.UndoRecord(tmp_path / "run", "https://misp.example").planned(planned)
+    assert (tmp_path / "run" / undo.DIFF).read_text().splitlines() == list(planned.diff)
 
 
 @pytest.fixture(autouse=True)

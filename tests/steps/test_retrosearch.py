@@ -298,7 +298,9 @@ def test_the_figures_count_what_was_found(ours: MispClient, misp: Misp) -> None:
     seen = {"type": "domain", "value": "a.example", "first_seen": "2020-02-02T00:00:00.000000+00:00"}
     misp.add_event("One", [seen, {"type": "url", "value": "http://a.example/"}], org="CIRCL.example", date="2021-03-03")
     misp.add_event(
-        "Two", [{"type": "domain", "value": "a.example"}, {"type": "domain", "value": "b.example"}], date="2024-05-05"
+        "Two",
+        [{"type": "domain", "value": "a.example"}, {"type": "domain", "value": "b.example", "to_ids": False}],
+        date="2024-05-05",
     )
     result = search(ours, "hostname", "a.example", "b.example", "c.example")
     assert (result.entries_matched, len(result.matches), result.events) == (2, 4, 2)
@@ -310,9 +312,10 @@ def test_the_figures_count_what_was_found(ours: MispClient, misp: Misp) -> None:
     assert (first.first_seen, first.last_seen) == ("2020-02-02", "2024-05-05")
     assert (second.first_seen, second.last_seen) == ("2024-05-05", "2024-05-05")
     rows = [dict(zip(events_table(result).columns, row, strict=True)) for row in events_table(result).rows]
-    assert [(row["Event info"], row["Organisation"], row["Attributes"], row["Entries"]) for row in rows] == [
-        ("One", "CIRCL.example", "2", "a.example"),
-        ("Two", "ORGNAME", "2", "a.example, b.example"),
+    told = ("Event info", "Organisation", "Attributes", "Warned on", "Entries")
+    assert [tuple(row[name] for name in told) for row in rows] == [
+        ("One", "CIRCL.example", "2", "2", "a.example"),
+        ("Two", "ORGNAME", "2", "1", "a.example, b.example"),
     ]
 
 

@@ -68,6 +68,7 @@ def test_every_attribute_is_read_once_by_windows_of_about_half_a_full_answer() -
         assert scan.unread == ()
         assert all("page" not in asked for asked in searches(misp))
         assert 30 <= len(searches(misp)) < 60
+        assert searches(misp)[0]["limit"] == 500, "what is read for its sample alone is a quarter of an answer"
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

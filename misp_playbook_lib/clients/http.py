@@ -20,7 +20,7 @@ from urllib3.exceptions import InsecureRequestWarning, NewConnectionError, ReadT
 
 from misp_playbook_lib.clients import deadline
 from misp_playbook_lib.clients.failures import MISP, NOT_SENT, Failure, failed
-from misp_playbook_lib.clients.transport import Transport, read_body
+from misp_playbook_lib.clients.transport import Session, read_body
 from misp_playbook_lib.errors import DeadlineReached, RateLimited, ServiceError, ServiceUnavailable
 from misp_playbook_lib.settings import is_loopback
 
@@ -63,12 +63,8 @@ class HttpClient:
         self.service = service
         self.timeout = timeout
         self._verify = verify
-        self._session = requests.Session()
-        # requests would let ~/.netrc overwrite the Authorization header, and would proxy loopback.
-        self._session.trust_env = False
+        self._session = Session()
         self._session.headers.update(headers or {})
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, Transport())
 
     def request(
         self,
@@ -113,7 +109,6 @@ class HttpClient:
                     timeout=(min(CONNECT_TIMEOUT, seconds), seconds),
                     verify=verification(self._verify),
                     proxies=proxies(url),
-                    allow_redirects=False,
                     stream=True,
                 )
                 limit += len(response.request.body or b"")

@@ -108,12 +108,10 @@ def connect(settings: Settings) -> Connection:
 
 def largest_answer(path: str, asked: Any) -> int:
     """Return how many bytes MISP's answer may have: what was asked for, whole, or little."""
-    if path.startswith(_WHOLE):
-        return MAX_WHOLE
-    rows, row = 0, ROW
-    if path == SEARCH and isinstance(asked, dict) and asked.get("returnFormat") != "count":
-        rows = int(asked.get("limit") or len(asked.get("uuid") or ()))
+    if path == SEARCH and asked.get("returnFormat") != "count":
+        rows = asked.get("limit") or len(asked.get("uuid", ()))
         row = ROW_WITH_CONTEXT if asked.get("includeContext") else ROW
-    elif path == "warninglists/checkValue":
-        rows = len(asked)
-    return min(MAX_ANSWER + rows * row, MAX_WHOLE)
+        return min(MAX_ANSWER + rows * row, MAX_WHOLE) if rows else MAX_WHOLE
+    if path == "warninglists/checkValue":
+        return min(MAX_ANSWER + len(asked) * ROW, MAX_WHOLE)
+    return MAX_WHOLE if path.startswith(_WHOLE) else MAX_ANSWER

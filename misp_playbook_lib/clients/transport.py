@@ -15,6 +15,23 @@ from misp_playbook_lib.clients.deadline import call_seconds_left
 _PIECE = 65_536
 
 
+class Session(requests.Session):
+    """Sends by `Transport`, follows no redirect and knows nothing of the environment.
+
+    requests would let ~/.netrc overwrite the Authorization header, and would proxy loopback.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, Transport())
+
+    def get_redirect_target(self, _: requests.Response) -> str | None:
+        """Find none: to look where it leads, requests would read the whole body and trip over a malformed address."""
+        return None
+
+
 class Transport(HTTPAdapter):
     """Ends every answer when the call's time is over: requests' own timeout begins anew with each byte."""
 

@@ -147,7 +147,7 @@ def test_a_deletion_that_misp_refused_says_that_the_list_is_disabled(
 
 def test_a_deletion_that_cannot_be_read_back_says_how_to_look(sandbox: Sandbox, writer: Writer, cli: Command) -> None:
     writer.write("append", "a")
-    sandbox.misp.faults.add("/warninglists/view", "401", after=1)
+    sandbox.misp.faults.add("/warninglists/view", "401", after=2)
     restored = cli("restore", "run-1")
     assert restored.exit_code == 3
     told = " ".join(restored.output.split())

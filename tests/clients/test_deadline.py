@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import stamina
-from raw_server import serving
+from raw_server import dripping, serving
 
 from misp_playbook_lib.clients import http
 from misp_playbook_lib.clients.deadline import beyond_deadline, seconds_left, set_deadline
@@ -58,7 +58,12 @@ def test_after_the_deadline_nothing_is_asked_and_nothing_written(misp: MispClien
 
 def test_a_read_under_way_ends_with_the_deadline_and_is_not_repeated() -> None:
     client = HttpClient("misp-modules")
-    with serving(reaching_the_deadline) as server, pytest.raises(DeadlineReached) as caught:
+
+    def answer(connection: socket.socket, over: threading.Event) -> None:
+        set_deadline(time.monotonic())
+        dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ")(connection, over)
+
+    with serving(answer) as server, pytest.raises(DeadlineReached) as caught:
         http.reading(lambda: client.request("GET", server.url, "ask"))
     assert len(server.requests) == 1
     assert isinstance(caught.value, ServiceUnavailable)

@@ -41,7 +41,7 @@ from misp_playbook_lib.report.correlation import impact_line, matches_line
 from misp_playbook_lib.report.progress import shown_count, shown_progress, shown_waiting
 from misp_playbook_lib.report.summary import TITLE, Summary, summarise
 from misp_playbook_lib.report.tables import table
-from misp_playbook_lib.settings import Settings, load_settings
+from misp_playbook_lib.settings import RUN_DIR_VARIABLE, Settings, load_settings
 from misp_playbook_lib.state import Outcome, RunState, StepRecord
 from misp_playbook_lib.steps import apply as applying
 from misp_playbook_lib.steps.entries import read_values, refuse_findings
@@ -49,8 +49,6 @@ from misp_playbook_lib.steps.order import in_order
 from misp_playbook_lib.steps.retrosearch import impact, retrosearch
 
 PUBLISHED = {True: Published.YES, False: Published.NO, None: Published.BOTH}
-RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
-"""Set by the runner: the run's folder, and the sign that nobody is watching."""
 
 
 class Playbook(OpenRun):
@@ -90,9 +88,15 @@ class Playbook(OpenRun):
 
     @in_order("PR:2")
     def find_modules(self) -> ModulesFound:
-        """PR:2. Look for the wanted modules on the module server; what is absent is skipped later."""
-        url, wanted = self.parameters.misp_modules_url, self.parameters.enrich_with
+        """PR:2. Look for the wanted modules on the module server; what is absent is skipped later.
+
+        Raises:
+            SettingsError: `misp_modules_url` leaves the sandbox.
+
+        """
+        wanted = self.parameters.enrich_with
         with self.state.step("PR:2", "Verify MISP modules") as step:
+            url = self.settings.modules_url(self.parameters.misp_modules_url)
             if not wanted:
                 step.skip("No module is wanted (enrich_with is empty).")
                 return ModulesFound(url, ())

@@ -280,6 +280,7 @@ class Playbook(OpenRun):
             self.state.facts["search"] = facts.search(result)
             return result
 
+    @in_order("ER:1 lookups", counts=True)
     def start_lookups(self, modules: ModulesFound, applied: Applied) -> None:
         """Begin to ask the modules, beside the retro-search; `enrich` collects what they answer."""
         self._lookups.start(modules, applied.plan)
@@ -334,6 +335,7 @@ class Playbook(OpenRun):
         """EN:3. Add an alert with the entries as observables; each result once unless `again`."""
         return self._deliveries.deliver("TheHive", summary, again=again)
 
+    @in_order("EN:4", also="_applied")
     def finish(self) -> display.View:
         """EN:4. See that what was appended still stands, append it again if not, and say how the run ended."""
         with self.state.step("EN:4", "End of the playbook") as step:

@@ -42,7 +42,7 @@ from misp_playbook_lib.report.progress import shown_count, shown_progress, shown
 from misp_playbook_lib.report.summary import TITLE, Summary, summarise
 from misp_playbook_lib.report.tables import table
 from misp_playbook_lib.report.written import telling
-from misp_playbook_lib.settings import Settings, load_settings
+from misp_playbook_lib.settings import RUN_DIR_VARIABLE, Settings, load_settings
 from misp_playbook_lib.state import Outcome, RunState, StepRecord
 from misp_playbook_lib.steps import apply as applying
 from misp_playbook_lib.steps.entries import read_values, refuse_findings
@@ -51,8 +51,6 @@ from misp_playbook_lib.steps.read_back import set_enabled
 from misp_playbook_lib.steps.retrosearch import impact, retrosearch
 
 PUBLISHED = {True: Published.YES, False: Published.NO, None: Published.BOTH}
-RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
-"""Set by the runner: the run's folder, and the sign that nobody is watching."""
 
 
 class Playbook(OpenRun):
@@ -92,9 +90,15 @@ class Playbook(OpenRun):
 
     @in_order("PR:2")
     def find_modules(self) -> ModulesFound:
-        """PR:2. Look for the wanted modules on the module server; what is absent is skipped later."""
-        url, wanted = self.parameters.misp_modules_url, self.parameters.enrich_with
+        """PR:2. Look for the wanted modules on the module server; what is absent is skipped later.
+
+        Raises:
+            SettingsError: `misp_modules_url` leaves the sandbox.
+
+        """
+        wanted = self.parameters.enrich_with
         with self.state.step("PR:2", "Verify MISP modules") as step:
+            url = self.settings.modules_url(self.parameters.misp_modules_url)
             if not wanted:
                 step.skip("No module is wanted (enrich_with is empty).")
                 return ModulesFound(url, ())
@@ -279,6 +283,7 @@ class Playbook(OpenRun):
             self.state.facts["search"] = facts.search(result)
             return result
 
+    @in_order("ER:1 lookups", counts=True)
     def start_lookups(self, modules: ModulesFound, applied: Applied) -> None:
         """Begin to ask the modules, beside the retro-search; `enrich` collects what they answer."""
         self._lookups.start(modules, applied.plan)
@@ -333,6 +338,7 @@ class Playbook(OpenRun):
         """EN:3. Add an alert with the entries as observables; each result once unless `again`."""
         return self._deliveries.deliver("TheHive", summary, again=again)
 
+    @in_order("EN:4", also="_applied")
     def finish(self) -> display.View:
         """EN:4. See that what was appended still stands, append it again if not, and say how the run ended."""
         with self.state.step("EN:4", "End of the playbook") as step:

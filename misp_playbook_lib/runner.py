@@ -24,11 +24,10 @@ from misp_playbook_lib.errors import ParameterError, SettingsError
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive
 from misp_playbook_lib.report.written import Became, Fate, what_became
-from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, without_services
+from misp_playbook_lib.settings import RUN_DIR_VARIABLE, VAULT_VARIABLE, find_vault, load_settings, without_services
 from misp_playbook_lib.state import STATE_FILE, Outcome, RunState, StepRecord, StepStatus
 from misp_playbook_lib.watch import Watch
 
-RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 KERNEL_LOG = "kernel.log"
 DIED = "the process that ran it died"
 PACKAGED = Path(__file__).parent / "playbooks"

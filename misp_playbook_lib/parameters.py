@@ -6,18 +6,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from misp_playbook_lib.errors import ParameterError
+from misp_playbook_lib.given import read_given
 from misp_playbook_lib.model.plan import WarninglistAction
 from misp_playbook_lib.model.selection import NO_LIST
 from misp_playbook_lib.model.since import since
-from misp_playbook_lib.model.warninglist import WarninglistCategory, WarninglistType
-from misp_playbook_lib.settings import Settings
+from misp_playbook_lib.model.warninglist import (
+    LONGEST_NAME,
+    LONGEST_TEXT,
+    UNSTORABLE,
+    WarninglistCategory,
+    WarninglistType,
+)
+from misp_playbook_lib.settings import Settings, checked_url
 
 MATTERMOST_MESSAGE = "via a chat message"
 MATTERMOST_CARD = "via a chat message with card"
@@ -104,7 +110,23 @@ class PlaybookParameters(BaseModel):
     @field_validator("warninglist_name", "warninglist_description", mode="after")
     @classmethod
     def _trimmed(cls, text: str) -> str:
+        if found := UNSTORABLE.search(text):
+            raise ValueError(f"has U+{ord(found[0]):04X}, which MISP's tables do not hold: leave the character out")
         return text.strip()
+
+    @field_validator("warninglist_name")
+    @classmethod
+    def _short_name(cls, text: str) -> str:
+        if len(text) > LONGEST_NAME:
+            raise ValueError(f"has {len(text):,} characters, MISP holds {LONGEST_NAME}: shorten it")
+        return text
+
+    @field_validator("warninglist_description")
+    @classmethod
+    def _short_description(cls, text: str) -> str:
+        if (size := len(text.encode())) > LONGEST_TEXT:
+            raise ValueError(f"has {size:,} bytes, MISP holds {LONGEST_TEXT:,}: shorten it")
+        return text
 
     @field_validator("warninglist_type")
     @classmethod
@@ -176,10 +198,7 @@ class PlaybookParameters(BaseModel):
     @field_validator("misp_modules_url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        parts = urlsplit(url.strip())
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-            raise ValueError("is not an http(s) URL without user name and password")
-        return url.strip().rstrip("/")
+        return checked_url(url)
 
     @field_validator("warninglist_matching_attributes", "match_tags", "enrich_with")
     @classmethod
@@ -259,7 +278,7 @@ def read_parameter_file(path: Path) -> dict[str, str | list[str]]:
 
     """
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)  # noqa: S506 - texts only
+        loaded = yaml.load(read_given(path).decode("utf-8-sig"), Loader=yaml.BaseLoader)  # noqa: S506 - texts only
     except OSError as error:
         raise ParameterError([f"{path} cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:

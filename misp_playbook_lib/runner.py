@@ -17,10 +17,12 @@ from typing import Any
 import papermill
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from nbformat.validator import iter_validate
 from papermill.exceptions import PapermillExecutionError
 
 from misp_playbook_lib.engine import ENGINE
 from misp_playbook_lib.errors import ParameterError, SettingsError
+from misp_playbook_lib.given import read_given
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive
 from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, without_services
@@ -32,6 +34,9 @@ KERNEL_LOG = "kernel.log"
 DIED = "the process that ran it died"
 PACKAGED = Path(__file__).parent / "playbooks"
 CHECKOUT = Path(__file__).parent.parent / "playbooks"
+NOTEBOOK_FORMAT = 4
+NOTEBOOK_LIMIT = 1 << 26
+"""Bytes: a playbook has less than a hundred thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +58,26 @@ def find_playbook(name: str) -> Path:
 
     """
     path = Path(name)
-    if path.suffix == ".ipynb" and path.is_file():
-        if not _is_notebook(path):
-            raise ParameterError([f"{name} is no notebook, or cannot be read"])
+    if path.suffix == ".ipynb" and os.path.exists(path):  # noqa: PTH110 - False too for a name that no file can have
+        _check_notebook(path)
         return path
-    shipped = PACKAGED if PACKAGED.is_dir() else CHECKOUT
-    candidate = shipped / f"{path.stem}.ipynb"
-    if path.parent == Path() and candidate.is_file():
-        return candidate
-    names = ", ".join(sorted(one.stem for one in shipped.glob("*.ipynb")))
+    shipped = {one.stem: one for one in (PACKAGED if PACKAGED.is_dir() else CHECKOUT).glob("*.ipynb")}
+    if path.parent == Path() and path.stem in shipped:
+        return shipped[path.stem]
+    names = ", ".join(sorted(shipped))
     raise ParameterError([f"There is no playbook {name}: give the path of a notebook, or one of {names}"])
 
 
-def _is_notebook(path: Path) -> bool:
+def _check_notebook(path: Path) -> None:
     try:
-        return "nbformat" in json.loads(path.read_bytes())
-    except (OSError, ValueError, TypeError, RecursionError):
-        return False
+        notebook = json.loads(read_given(path, NOTEBOOK_LIMIT).decode())
+        valid = notebook["nbformat"] == NOTEBOOK_FORMAT and not any(iter_validate(notebook))
+    except OSError as error:
+        raise ParameterError([f"{path} cannot be read: {error.strerror}"]) from None
+    except (ValueError, LookupError, TypeError, AssertionError, RecursionError):
+        valid = False
+    if not valid:
+        raise ParameterError([f"{path} is no notebook of format {NOTEBOOK_FORMAT}: save it in Jupyter again"])
 
 
 def run_playbook(
@@ -179,6 +187,7 @@ def _execute(
                 parameters=dict(given),
                 engine_name=ENGINE,
                 kernel_name="python3",
+                language="python",
                 progress_bar=False,
                 shutdown_kernel="immediate",
                 cwd=str(Path.cwd()),

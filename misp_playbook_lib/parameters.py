@@ -1,7 +1,7 @@
 """The only schema of what the playbook takes: names, types, defaults and help of its parameters."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import UnionType
@@ -56,7 +56,7 @@ class PlaybookParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    misp_modules_url: str = _parameter("http://127.0.0.1:6666", "PR:2", "where the misp-modules server listens")
+    misp_modules_url: str = _parameter("", "PR:2", "where misp-modules listens; empty: as the vault says")
     misp_modules_wait: float = _parameter(3.0, "PR:2", "least seconds between two questions to a module")
     enrich_with: list[str] = _parameter(
         ["virustotal_public", "shodan"], "PR:2", "the expansion modules to ask; empty: none"
@@ -198,7 +198,7 @@ class PlaybookParameters(BaseModel):
     @field_validator("misp_modules_url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        return checked_url(url)
+        return checked_url(url) if url.strip() else ""
 
     @field_validator("warninglist_matching_attributes", "match_tags", "enrich_with")
     @classmethod
@@ -216,7 +216,7 @@ class PlaybookParameters(BaseModel):
 
         """
         given = {name: values[name] for name in cls.model_fields if name in values}
-        slips = [_unknown(name, cls.model_fields) for name in values if name in Settings.model_fields]
+        slips = [_unknown(name, cls.model_fields) for name in Settings.model_fields if name in values.keys() - given]
         slips += [
             f"{name} is no parameter: did you mean {close}?"
             for name, value in values.items()
@@ -274,11 +274,13 @@ def read_parameter_file(path: Path) -> dict[str, str | list[str]]:
     """Read a YAML file of parameters, every value as text or a list of texts.
 
     Raises:
-        ParameterError: it is not there, is not YAML, or is no mapping of names to texts.
+        ParameterError: it is not there, is not YAML, is no mapping of names to texts, or holds a name twice.
 
     """
     try:
-        loaded = yaml.load(read_given(path).decode("utf-8-sig"), Loader=yaml.BaseLoader)  # noqa: S506 - texts only
+        loader = yaml.BaseLoader(read_given(path).decode("utf-8-sig"))
+        node = loader.get_single_node()
+        loaded = loader.construct_document(node) if node else None
     except OSError as error:
         raise ParameterError([f"{path} cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
@@ -291,9 +293,12 @@ def read_parameter_file(path: Path) -> dict[str, str | list[str]]:
         raise ParameterError([f"{path} is nested too deeply for a file of parameters"]) from None
     if loaded in (None, ""):
         return {}
-    if not isinstance(loaded, dict):
+    if not isinstance(node, yaml.MappingNode) or not isinstance(loaded, dict):
         raise ParameterError([f"{path} must hold one `name: value` a line"])
     wrong = [
+        f"{name} is in lines {first} and {second} of {path}: remove one" for name, first, second in repeated_names(node)
+    ]
+    wrong += [
         f"{name} in {path} is neither a value nor a list of values"
         for name, value in loaded.items()
         if not isinstance(value, str) and not _is_texts(value)
@@ -301,6 +306,17 @@ def read_parameter_file(path: Path) -> dict[str, str | list[str]]:
     if wrong:
         raise ParameterError(wrong)
     return loaded
+
+
+def repeated_names(mapping: yaml.MappingNode) -> Iterator[tuple[str, int, int]]:
+    """Yield each name that is in a YAML mapping twice, and both lines."""
+    lines: dict[str, int] = {}
+    for key, _ in mapping.value:
+        line = key.start_mark.line + 1
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in lines:
+                yield key.value, lines[key.value], line
+            lines[key.value] = line
 
 
 def describe() -> tuple[tuple[str, str, str, str, str], ...]:

@@ -195,7 +195,6 @@ def test_an_address_that_is_none_is_told_in_the_parameters(url: str, words: str)
         ("MISP_VERIFYCERT", "fifo", "misp_verifycert is neither True, False nor the path of a CA bundle"),
         ("VIRUSTOTAL_CALLS_PER_DAY", "9" * 5000, "virustotal_calls_per_day"),
         ("VIRUSTOTAL_CALLS_PER_DAY", "many", "virustotal_calls_per_day"),
-        ("SANDBOX", "perhaps", "sandbox"),
         ("MISP_KEY", "\udcff", "misp_key holds characters that cannot be sent in a header"),
         ("MISP_URL", "https://\udcff", "misp_url is not an http(s) URL"),
     ],

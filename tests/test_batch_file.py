@@ -110,7 +110,7 @@ matrix:
         "8: warninglst_values is no parameter: did you mean warninglist_values?",
         "10: tlp is in matrix too: leave it out of one",
         "11: misp_key is no parameter: keys belong in the vault, parameters are archived",
-        "13: warninglist_name is there twice in a set of runs",
+        "13: warninglist_name is in lines 12 and 13: remove one",
         "14: a set of runs must hold one `name: value` a line",
         "15: warninglist_name is neither a value nor a list of values",
         "17: tlp is none of clear, green, amber, amber+strict, red",
@@ -149,12 +149,12 @@ def test_a_playbook_that_is_no_notebook_is_refused_before_anything_runs(tmp_path
     playbook = tmp_path / "text.ipynb"
     playbook.write_text("this is text")
     path = written(tmp_path, f"runs:\n  - warninglist_name: One\nplaybook: {playbook}\n")
-    assert problems(path) == [f"3: {playbook} is no notebook, or cannot be read"]
+    assert problems(path) == [f"3: {playbook} is no notebook of format 4: save it in Jupyter again"]
 
 
 def test_a_character_that_json_writes_as_two_escapes_stays_one(tmp_path: Path) -> None:
-    path = written(tmp_path, json.dumps({"runs": [{"warninglist_name": "One \U0001f600"}]}))
-    assert read_batch(path).sets[0].warninglist == "One \U0001f600"
+    path = written(tmp_path, json.dumps({"runs": [{"warninglist_name": "One", "thehive_alert_title": "\U0001f600"}]}))
+    assert read_batch(path).sets[0].parameters.thehive_alert_title == "\U0001f600"
 
 
 def test_a_matrix_that_explodes_is_refused_before_it_is_built(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_problems_of_csv_are_told_at_once_with_their_line(tmp_path: Path) -> Non
         "runs.csv",
     )
     assert problems(path) == [
-        "1: the column tlp is there twice",
+        "1: the column tlp is there twice: remove one",
         "1: warninglist_valus is no parameter: did you mean warninglist_values?",
         "4: there are 5 cells for 4 columns: quote a cell with commas",
         "5: tlp is none of clear, green, amber, amber+strict, red",

@@ -64,6 +64,9 @@ class ServiceError(PlaybookError):
 
     """
 
+    may_have_arrived = False
+    """Whether what was posted may have been taken all the same: its answer was lost."""
+
     def __init__(self, message: str, *, service: str, operation: str, status: int | None = None) -> None:
         self.service = service
         self.operation = operation

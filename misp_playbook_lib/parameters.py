@@ -16,12 +16,12 @@ from misp_playbook_lib.errors import ParameterError
 from misp_playbook_lib.model.plan import WarninglistAction
 from misp_playbook_lib.model.selection import NO_LIST
 from misp_playbook_lib.model.since import since
+from misp_playbook_lib.model.tlp import TLP_LEVELS
 from misp_playbook_lib.model.warninglist import WarninglistCategory, WarninglistType
 from misp_playbook_lib.settings import Settings
 
 MATTERMOST_MESSAGE = "via a chat message"
 MATTERMOST_CARD = "via a chat message with card"
-TLP_LEVELS = ("clear", "green", "amber", "amber+strict", "red")
 PAP_LEVELS = ("clear", "green", "amber", "red")
 
 _TRUE = frozenset({"true", "yes", "on", "1"})

@@ -182,6 +182,8 @@ def test_the_example_vault_names_every_key_and_holds_none() -> None:
         "shodan_calls_per_minute",
         "shodan_calls_per_day",
         "internal_domains",
+        "chat_max_tlp",
+        "thehive_max_tlp",
     }
 
 

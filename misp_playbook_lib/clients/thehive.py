@@ -77,9 +77,9 @@ class TheHiveClient:
 
 
 def _id(answer: Any) -> str:
-    try:
-        return str(answer["_id"])
-    except (KeyError, TypeError):
+    found = answer.get("_id") if isinstance(answer, dict) else None
+    if not isinstance(found, str) or not found:
         raise UnexpectedResponse(
             "the answer is no alert; is this address the right one?", service=SERVICE, operation="add an alert"
-        ) from None
+        )
+    return found

@@ -88,7 +88,7 @@ def send_all(notifier: Notifier, messages: Sequence[Message], arrived: int = 0) 
             receipt = notifier.send(message)
         except ServiceError as error:
             which = f" Part {number + 1} of {total} failed, {number} arrived." if total > 1 else ""
-            status = DeliveryStatus.MAY_HAVE_ARRIVED if error.may_have_arrived else DeliveryStatus.FAILED
+            status = DeliveryStatus.MAY_HAVE_ARRIVED if error.answer_lost else DeliveryStatus.FAILED
             return Delivery(service, status, f"{error}.{which}", parts=number, files=files)
     detail = receipt.detail or (f"{total} messages." if total > 1 else "A message.")
     return Delivery(

@@ -131,8 +131,10 @@ class TheHiveNotifier:
 
         """
         added = self._client.add_alert(json.loads(message.text))
-        words = "The same result was reported before as alert" if added.existed else "Added alert"
-        return Receipt(f"{words} {added.id}.", added.id, added.url)
+        if not added.existed:
+            return Receipt(f"Added alert {added.id}.", added.id, added.url)
+        which = f"as alert {added.id}" if added.id else "as an alert that could not be asked for"
+        return Receipt(f"The same result was reported before {which}.", added.id, added.url)
 
 
 def reference(summary: Summary) -> str:

@@ -17,6 +17,7 @@ from misp_playbook_lib.model.results import AttributeMatch, Scope
 from misp_playbook_lib.model.tlp import TLP_LEVELS, above, strictest
 from misp_playbook_lib.model.warninglist import WarninglistEntry
 from misp_playbook_lib.report.summary import Summary, broken_off
+from misp_playbook_lib.report.written import Became, Fate
 from misp_playbook_lib.sandbox.misp import Misp
 from misp_playbook_lib.state import RunState
 from misp_playbook_lib.steps.deliver import STEPS, Deliveries
@@ -159,11 +160,8 @@ def test_with_tlp_red_a_chat_is_told_only_where_the_vault_says_red(tmp_path: Pat
 
 @pytest.mark.parametrize(("service", "option"), MESSAGES)
 def test_what_is_told_of_a_run_that_broke_off_has_the_runs_own_level_and_no_match(service: str, option: str) -> None:
-    facts = {
-        "warninglist": {"name": "Mine", "id": 7, "outcome": "created", "entries": 3, "url": ""},
-        "matches": {"attributes": 1, "events": 1, "tlp": "red"},
-    }
-    one = broken_off(tlp="green", run_id="run-1", facts=facts, failures=[], crash="EN:1: KeyError")
+    became = Became(Fate.SEEN, "The list Mine (ID 7): written and seen.", "")
+    one = broken_off(tlp="green", run_id="run-1", server={}, became=became, failures=[], crash="EN:1: KeyError")
     told = message(one, service, option, tlp="green")
     assert "TLP:GREEN" in told
     assert "TLP:RED" not in told

@@ -16,8 +16,8 @@ from urllib.parse import quote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from misp_playbook_lib.errors import MissingSecret, SettingsError
-from misp_playbook_lib.model.tlp import TLP_LEVELS
 from misp_playbook_lib.given import read_given
+from misp_playbook_lib.model.tlp import TLP_LEVELS
 
 ENVIRONMENT_PREFIX = "MISP_PLAYBOOK_"
 VAULT_VARIABLE = "MISP_PLAYBOOK_VAULT"

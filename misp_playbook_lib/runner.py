@@ -21,6 +21,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from misp_playbook_lib.engine import ENGINE
 from misp_playbook_lib.errors import ParameterError, SettingsError
+from misp_playbook_lib.notebook import check_notebook
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive
 from misp_playbook_lib.report.written import Became, Fate, what_became
@@ -53,23 +54,14 @@ def find_playbook(name: str) -> Path:
 
     """
     path = Path(name)
-    if path.suffix == ".ipynb" and path.is_file():
-        if not _is_notebook(path):
-            raise ParameterError([f"{name} is no notebook, or cannot be read"])
+    if path.suffix == ".ipynb" and os.path.exists(path):  # noqa: PTH110 - False too for a name that no file can have
+        check_notebook(path)
         return path
-    shipped = PACKAGED if PACKAGED.is_dir() else CHECKOUT
-    candidate = shipped / f"{path.stem}.ipynb"
-    if path.parent == Path() and candidate.is_file():
-        return candidate
-    names = ", ".join(sorted(one.stem for one in shipped.glob("*.ipynb")))
+    shipped = {one.stem: one for one in (PACKAGED if PACKAGED.is_dir() else CHECKOUT).glob("*.ipynb")}
+    if path.parent == Path() and path.stem in shipped:
+        return shipped[path.stem]
+    names = ", ".join(sorted(shipped))
     raise ParameterError([f"There is no playbook {name}: give the path of a notebook, or one of {names}"])
-
-
-def _is_notebook(path: Path) -> bool:
-    try:
-        return "nbformat" in json.loads(path.read_bytes())
-    except (OSError, ValueError, TypeError, RecursionError):
-        return False
 
 
 def run_playbook(
@@ -180,6 +172,7 @@ def _execute(
                 parameters=dict(given),
                 engine_name=ENGINE,
                 kernel_name="python3",
+                language="python",
                 progress_bar=False,
                 shutdown_kernel="immediate",
                 cwd=str(Path.cwd()),

@@ -16,12 +16,15 @@ from urllib.parse import quote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from misp_playbook_lib.errors import MissingSecret, SettingsError
+from misp_playbook_lib.given import read_given
 
 ENVIRONMENT_PREFIX = "MISP_PLAYBOOK_"
 VAULT_VARIABLE = "MISP_PLAYBOOK_VAULT"
 RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 """Set by the runner: the run's folder, and the sign that nobody is watching."""
 DEFAULT_VAULTS = (Path("vault/keys.py"), Path("../vault/keys.py"))
+VAULT_LIMIT = 1 << 20
+"""Bytes: a vault has about one thousand."""
 SHORTEST_SECRET = 8
 REDACTED = "[redacted]"
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -82,7 +85,7 @@ class Settings(BaseModel):
         if isinstance(value, str):
             if value.lower() in _TRUE | _FALSE:
                 return value.lower() in _TRUE
-            if not Path(value).is_file():
+            if not os.path.isfile(value):  # noqa: PTH113 - False too for a name that no file can have
                 raise ValueError("is neither True, False nor the path of a CA bundle that exists")
             return Path(value)
         return value
@@ -195,7 +198,7 @@ def read_vault(path: Path) -> dict[str, Any]:
     """
     try:
         mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
+        text = read_given(path, VAULT_LIMIT).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsError(f"The vault {path} cannot be read: {reason}.") from None
@@ -203,7 +206,7 @@ def read_vault(path: Path) -> dict[str, Any]:
         raise SettingsError(f"The vault {path} can be read by others than its owner: chmod 600 {path}.")
     try:
         statements = ast.parse(text).body
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f"line {error.lineno} of " if isinstance(error, SyntaxError) else ""
         raise SettingsError(f'The vault is malformed: {line}{path} must read name = "value".') from None
     values: dict[str, Any] = {}
@@ -221,7 +224,7 @@ def read_vault(path: Path) -> dict[str, Any]:
                 lines[name] = statement.lineno
                 try:
                     values[name] = ast.literal_eval(value)
-                except ValueError:
+                except (ValueError, TypeError):
                     raise SettingsError(
                         f"{name} in line {statement.lineno} of {path} is not a plain value: "
                         "the vault is read, never executed; write the value itself."
@@ -275,18 +278,27 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def checked_url(url: str) -> str:
-    """Return a URL without spaces around it and slashes at its end.
+    """Return the address of a service without spaces around it and slashes at its end.
 
     Raises:
-        ValueError: it is no http(s) URL, or holds a user name or a password.
+        ValueError: it is no http(s) URL, or holds a user name, a query, a fragment or no usable port.
 
     """
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    url = url.strip()
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
         raise ValueError("is not an http(s) URL")
     if parts.username or parts.password:
         raise ValueError("must not hold a user name or password")
-    return url.strip().rstrip("/")
+    if "?" in url or "#" in url:
+        raise ValueError("must end with its path, without ? or # and what follows")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("must have a port from 1 to 65535")
+    return url.rstrip("/")
 
 
 def _problems(error: ValidationError, where: str) -> str:

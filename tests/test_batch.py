@@ -72,7 +72,7 @@ def test_a_bad_set_among_good_ones_stops_before_anything_ran(tmp_path: Path) -> 
 def test_a_vault_that_cannot_be_read_stops_before_anything_ran(tmp_path: Path) -> None:
     file = batch_file(tmp_path, small_notebook(tmp_path), sets())
     ran = batched(tmp_path, file, "--vault", str(tmp_path / "absent.py"))
-    assert ran.exit_code == 3
+    assert ran.exit_code == 2
     assert "absent.py cannot be read" in ran.errors
     assert not ran.archive.exists()
 

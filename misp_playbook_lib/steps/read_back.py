@@ -41,9 +41,9 @@ def set_enabled(misp: MispClient, current: Warninglist, record: UndoRecord, *, e
 
 
 def read_back(record: UndoRecord, lost: ServiceError | None, ask: Callable[[], Seen]) -> Seen:
-    """Read back with `ask`, whatever the run's deadline is, what became of a request.
+    """Read back with `ask` what became of a request, whatever the run's deadline is.
 
-    `lost` is why its answer did not say, None if it did.
+    `lost` is why the request's answer did not say, None if it did.
 
     Raises:
         PlaybookError: it could not be read back, or the request certainly was not carried out.

@@ -74,7 +74,7 @@ def test_the_server_says_who_we_are(misp: MispClient, sandbox: Sandbox) -> None:
 
 
 def test_a_slash_at_the_end_of_the_address_does_no_harm(sandbox: Sandbox, vault: Path) -> None:
-    vault.write_text(vault.read_text().replace(sandbox.misp_url, f"{sandbox.misp_url}//"))
+    vault.write_text(vault.read_text().replace(sandbox.misp_url, f"{sandbox.misp_url}//", 1))
     assert MispClient(load_settings(vault, {})).server.url == sandbox.misp_url
     assert not [request.path for request in sandbox.misp.requests if "//" in request.path]
 

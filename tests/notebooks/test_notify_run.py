@@ -120,7 +120,9 @@ def test_a_run_that_breaks_off_after_the_list_was_written_says_so(
     assert ran.exit_code == 1
     assert "ZeroDivisionError" in ran.manifest["message"]
     assert told(sandbox) == {"mattermost": 1, "slack": 1, "thehive": 1}
-    assert "The run broke off after the list was written" in sandbox.mattermost.posts[0]["text"]
+    assert "The run broke off. The list x (ID " in sandbox.mattermost.posts[0]["text"]
+    assert "written and seen (1 entries, enabled)" in sandbox.mattermost.posts[0]["text"]
+    assert "written and seen (1 entries, enabled)" in ran.manifest["message"]
     assert "ZeroDivisionError" in sandbox.mattermost.posts[0]["text"]
     assert deliveries(ran)["TheHive"] == "sent"
 

@@ -44,6 +44,6 @@ def test_at_the_deadline_a_write_that_failed_is_told_and_not_tried_again(sandbox
     planned = writer.plan("append", "b.example")
     sandbox.misp.faults.add("/warninglists/edit", "500")
     meanwhile(sandbox, "/warninglists/view", lambda: set_deadline(time.monotonic()))
-    with pytest.raises(ServiceUnavailable, match=r"server error 500 .*: not written"):
+    with pytest.raises(ServiceUnavailable, match=r"server error 500 .* The list Mine: not written"):
         writer.apply(planned)
     assert writes(sandbox)[-2:] == ["/warninglists/add", f"/warninglists/edit/{written.id}"]

@@ -1,0 +1,198 @@
+"""Archives what came of a run, however it ended: manifest, summary and report, from the state that it left."""
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from misp_playbook_lib.errors import ParameterError, PlaybookError, SettingsError
+from misp_playbook_lib.parameters import PlaybookParameters
+from misp_playbook_lib.report import archive
+from misp_playbook_lib.report.owned import remove_left_temporary
+from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, redact, without_services
+from misp_playbook_lib.state import Outcome, RunState, StepRecord
+
+RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
+DIED = "the process that ran it died"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended and where its artefacts are; `archived` is False where that is not in the archive."""
+
+    run_id: str
+    outcome: Outcome
+    exit_code: int
+    message: str
+    folder: Path
+    problems: tuple[str, ...]
+    archived: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a run was begun with, kept in its folder: another process can archive the run with it."""
+
+    notebook: Path
+    texts: Mapping[str, str | list[str]]
+    vault: Path | None
+    hermetic: bool
+    started: datetime
+
+    def keep(self, folder: archive.RunFolder) -> None:
+        """Write it.
+
+        Raises:
+            SettingsError: it cannot be written.
+
+        """
+        data = {
+            "notebook": str(self.notebook.absolute()),
+            "texts": dict(self.texts),
+            "vault": str(self.vault.absolute()) if self.vault else None,
+            "hermetic": self.hermetic,
+            "started": self.started.isoformat(timespec="seconds"),
+        }
+        try:
+            folder.write_json(archive.BEGUN, data)
+        except OSError as error:
+            folder.release()
+            raise SettingsError(f"The archive cannot be written ({folder.path}): {error.strerror}.") from None
+
+    @classmethod
+    def read(cls, folder: Path) -> "Begun | None":
+        """Read it, None if the run was not begun.
+
+        Raises:
+            ParameterError: it cannot be read.
+
+        """
+        try:
+            data = json.loads((folder / archive.BEGUN).read_text(encoding="utf-8"))
+            return cls(
+                notebook=Path(data["notebook"]),
+                texts=dict(data["texts"]),
+                vault=Path(data["vault"]) if data["vault"] else None,
+                hermetic=data["hermetic"],
+                started=datetime.fromisoformat(data["started"]),
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ParameterError([f"{archive.BEGUN} cannot be read: {error}"]) from None
+
+    def environment(self, folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of the run's kernel."""
+        environment = without_services(environ) if self.hermetic else dict(environ)
+        environment[RUN_DIR_VARIABLE] = str(folder)
+        environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+        named = self.vault or find_vault(environment)
+        if named is not None:
+            environment[VAULT_VARIABLE] = str(named.absolute())
+        return environment
+
+
+def archive_run(folder: archive.RunFolder, begun: Begun, state: RunState, environ: Mapping[str, str]) -> RunResult:
+    """Write manifest, summary and report from the state alone, and put the folder into the archive.
+
+    Where that fails, record and undo are kept in the user's state folder, and the result says so.
+    """
+    from misp_playbook_lib.report import filing  # noqa: PLC0415 - loaded while the kernel ran
+
+    manifest = _manifest(folder, begun, state)
+    try:
+        secrets = load_settings(environ=begun.environment(folder.path, environ)).secrets()
+    except SettingsError:  # a run whose settings cannot be read had none
+        secrets = ()
+    try:
+        if not (folder.path / archive.SUMMARY).exists():
+            folder.write(archive.SUMMARY, f"## {manifest['playbook']}\n\n{manifest['message']}\n")
+        done, redacted = filing.file_run(folder, manifest, begun.notebook.parent, secrets)
+    except OSError as error:
+        return _kept_elsewhere(folder, manifest, secrets, error)
+    more = (f"{redacted} places held a secret and were redacted",) if redacted else ()
+    return _result(manifest, done, more)
+
+
+def archive_dead(folder: archive.RunFolder, environ: Mapping[str, str] = os.environ) -> RunResult | None:
+    """Archive what a run left whose process died; None: it had not begun, and its folder is removed.
+
+    Raises:
+        ParameterError: what it was begun with cannot be read; the folder stays as it is.
+
+    """
+    begun = Begun.read(folder.path)
+    if begun is None:
+        folder.discard()
+        return None
+    state = RunState.load(folder.path) or RunState(folder.run_id)
+    state.signal = signal.SIGKILL
+    _drop_half_a_notebook(folder.path / archive.NOTEBOOK)
+    return archive_run(folder, begun, state, environ)
+
+
+def archive_left_behind(place: Path, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Archive every run of the archive at `place` whose process died, and return a line for each.
+
+    Temporary folders of such processes are removed.
+    """
+    lines = []
+    for folder in archive.left_behind(place):
+        try:
+            result = archive_dead(folder, environ)
+        except (PlaybookError, OSError) as error:
+            folder.release()
+            lines.append(f"The run {folder.run_id} was interrupted and cannot be archived ({error}): {folder.path}")
+        else:
+            if result is not None:
+                lines.append(f"The run {result.run_id} was interrupted: {result.message}. See {result.folder}")
+    remove_left_temporary()
+    if lines:
+        from misp_playbook_lib.report import filing  # noqa: PLC0415 - few runs are left behind
+
+        filing.write_index(place)
+    return tuple(lines)
+
+
+def _drop_half_a_notebook(path: Path) -> None:
+    """Remove a notebook whose writer died over it."""
+    with suppress(FileNotFoundError):
+        try:
+            json.loads(path.read_bytes())
+        except ValueError:
+            path.unlink()
+
+
+def _manifest(folder: archive.RunFolder, begun: Begun, state: RunState) -> dict[str, Any]:
+    """Return run.json but for `since`."""
+    from misp_playbook_lib.report import runs  # noqa: PLC0415 - loaded while the kernel ran
+
+    parameters = PlaybookParameters.from_text(begun.texts)
+    message = _message(folder, state)
+    broken = state.outcome in (Outcome.CRASHED, Outcome.INTERRUPTED)
+    finished = datetime.now(UTC)
+    named = parameters.warninglist_name or f"ID {parameters.warninglist_id}"
+    return {
+        "schema": runs.SCHEMA,
+        "run_id": folder.run_id,
+        "playbook": begun.notebook.stem,
+        "warninglist": state.facts.get("warninglist", {}).get("name", named),
+        "outcome": state.outcome.value,
+        "exit_code": state.exit_code,
+        "message": message,
+        "sandbox": bool(state.facts.get("server", {}).get("sandbox")),
+        "started": begun.started.isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
+        "seconds": round((finished - begun.started).total_seconds(), 1),
+        "parameters": parameters.model_dump(),
+        "facts": state.facts,
+        "steps": [_step(step) for step in state.steps.values()],
+        "problems": list(state.problems or ([message] if broken else [])),
+        "version": metadata.version("misp-playbook"),
+    }

@@ -6,6 +6,7 @@ PlaybookError
 ├── ParameterError              what the playbook was asked to do
 ├── ServiceError                a service did not do what it was asked
 │   ├── ServiceUnavailable      no connection, a timeout, a 5xx
+│   │   └── DeadlineReached     the run's time is over
 │   ├── AuthenticationFailed    the key was refused
 │   ├── PermissionDenied        the key is good, its user may not
 │   ├── RateLimited             asked too often
@@ -64,6 +65,9 @@ class ServiceError(PlaybookError):
 
     """
 
+    not_taken = False
+    """Whether the service certainly did not carry out what it was asked; otherwise it may have."""
+
     def __init__(self, message: str, *, service: str, operation: str, status: int | None = None) -> None:
         self.service = service
         self.operation = operation
@@ -72,19 +76,35 @@ class ServiceError(PlaybookError):
 
 
 class ServiceUnavailable(ServiceError):
-    """No connection, a timeout, or a server error: worth another try later."""
+    """No connection, a timeout, or a server error: worth another try later; `not_taken` where nothing was sent."""
+
+    def __init__(
+        self, message: str, *, service: str, operation: str, status: int | None = None, not_taken: bool = False
+    ) -> None:
+        self.not_taken = not_taken
+        super().__init__(message, service=service, operation=operation, status=status)
+
+
+class DeadlineReached(ServiceUnavailable):
+    """The run's deadline was reached before the service was asked, or before it answered."""
 
 
 class AuthenticationFailed(ServiceError):
     """The service does not accept the key."""
 
+    not_taken = True
+
 
 class PermissionDenied(ServiceError):
     """The key is good, but its user may not do this."""
 
+    not_taken = True
+
 
 class RateLimited(ServiceError):
     """The service was asked too often; `retry_after` is in seconds, None where it did not say."""
+
+    not_taken = True
 
     def __init__(
         self,
@@ -101,6 +121,8 @@ class RateLimited(ServiceError):
 
 class RequestRejected(ServiceError):
     """The service refused what it was sent; `errors` has its own words by field."""
+
+    not_taken = True
 
     def __init__(
         self,

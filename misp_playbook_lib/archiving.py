@@ -13,13 +13,15 @@ from typing import Any
 
 from misp_playbook_lib.errors import ParameterError, PlaybookError, SettingsError
 from misp_playbook_lib.parameters import PlaybookParameters
-from misp_playbook_lib.report import archive
+from misp_playbook_lib.report import archive, filing, runs, undo
 from misp_playbook_lib.report.owned import remove_left_temporary
+from misp_playbook_lib.report.written import what_became
 from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, redact, without_services
-from misp_playbook_lib.state import Outcome, RunState, StepRecord
+from misp_playbook_lib.state import Outcome, RunState, StepRecord, StepStatus
 
 RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 DIED = "the process that ran it died"
+_UNDO = (undo.DIFF, undo.BEFORE, undo.WANTED, undo.AFTER, undo.HEADER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +105,21 @@ def archive_run(folder: archive.RunFolder, begun: Begun, state: RunState, enviro
 
     Where that fails, record and undo are kept in the user's state folder, and the result says so.
     """
-    from misp_playbook_lib.report import filing  # noqa: PLC0415 - loaded while the kernel ran
-
     manifest = _manifest(folder, begun, state)
     try:
         secrets = load_settings(environ=begun.environment(folder.path, environ)).secrets()
-    except SettingsError:  # a run whose settings cannot be read had none
+    except SettingsError as error:
         secrets = ()
+        if "user" in state.facts.get("server", {}) and not manifest["sandbox"]:  # the run itself could read them
+            filing.note_problem(manifest, f"The files were not searched for secrets: {error}")
     try:
         if not (folder.path / archive.SUMMARY).exists():
             folder.write(archive.SUMMARY, f"## {manifest['playbook']}\n\n{manifest['message']}\n")
         done, redacted = filing.file_run(folder, manifest, begun.notebook.parent, secrets)
     except OSError as error:
         return _kept_elsewhere(folder, manifest, secrets, error)
-    more = (f"{redacted} places held a secret and were redacted",) if redacted else ()
-    return _result(manifest, done, more)
+    more = [f"{redacted} places held a secret and were redacted"] if redacted else []
+    return _result(manifest, done, *more)
 
 
 def archive_dead(folder: archive.RunFolder, environ: Mapping[str, str] = os.environ) -> RunResult | None:
@@ -129,6 +131,8 @@ def archive_dead(folder: archive.RunFolder, environ: Mapping[str, str] = os.envi
     """
     begun = Begun.read(folder.path)
     if begun is None:
+        if (folder.path / undo.HEADER).exists():
+            raise ParameterError([f"there is no {archive.BEGUN}"])
         folder.discard()
         return None
     state = RunState.load(folder.path) or RunState(folder.run_id)
@@ -154,8 +158,6 @@ def archive_left_behind(place: Path, environ: Mapping[str, str] = os.environ) ->
                 lines.append(f"The run {result.run_id} was interrupted: {result.message}. See {result.folder}")
     remove_left_temporary()
     if lines:
-        from misp_playbook_lib.report import filing  # noqa: PLC0415 - few runs are left behind
-
         filing.write_index(place)
     return tuple(lines)
 
@@ -171,18 +173,17 @@ def _drop_half_a_notebook(path: Path) -> None:
 
 def _manifest(folder: archive.RunFolder, begun: Begun, state: RunState) -> dict[str, Any]:
     """Return run.json but for `since`."""
-    from misp_playbook_lib.report import runs  # noqa: PLC0415 - loaded while the kernel ran
-
     parameters = PlaybookParameters.from_text(begun.texts)
-    message = _message(folder, state)
+    named = parameters.warninglist_name or f"ID {parameters.warninglist_id}"
+    warninglist = state.facts.get("warninglist", {}).get("name", named)
+    message = _message(folder, state, warninglist)
     broken = state.outcome in (Outcome.CRASHED, Outcome.INTERRUPTED)
     finished = datetime.now(UTC)
-    named = parameters.warninglist_name or f"ID {parameters.warninglist_id}"
     return {
         "schema": runs.SCHEMA,
         "run_id": folder.run_id,
         "playbook": begun.notebook.stem,
-        "warninglist": state.facts.get("warninglist", {}).get("name", named),
+        "warninglist": warninglist,
         "outcome": state.outcome.value,
         "exit_code": state.exit_code,
         "message": message,
@@ -196,3 +197,66 @@ def _manifest(folder: archive.RunFolder, begun: Begun, state: RunState) -> dict[
         "problems": list(state.problems or ([message] if broken else [])),
         "version": metadata.version("misp-playbook"),
     }
+
+
+def _message(folder: archive.RunFolder, state: RunState, warninglist: str) -> str:
+    """Say in a line what was done or went wrong; of an interrupted run, whether the list was written."""
+    outcome = state.outcome
+    if outcome is Outcome.INTERRUPTED:
+        died = state.signal == signal.SIGKILL
+        how = DIED if died else f"interrupted by {signal.Signals(state.signal).name}"
+        where = next((step for step in reversed(state.steps.values()) if step.status is StepStatus.FAILED), None)
+        during = f" in {where.code} {where.title}" if where else ""
+        return f"{how}{during}. {what_became(folder.path, warninglist).line}"
+    if outcome is Outcome.CRASHED:
+        return state.crash or "the playbook did not come to its end"
+    if outcome is Outcome.FAILED:
+        return state.error
+    done = next((step.summary for code, step in state.steps.items() if code == "IN:5"), "")
+    return f"{done} {len(state.problems)} failed or incomplete." if outcome is Outcome.PARTIAL else done
+
+
+def _step(step: StepRecord) -> dict[str, Any]:
+    return {
+        "step": step.code,
+        "title": step.title,
+        "status": step.status.value,
+        "summary": step.summary,
+        "problems": step.problems,
+        "seconds": step.seconds,
+    }
+
+
+def _result(manifest: Mapping[str, Any], folder: Path, *more: str, archived: bool = True) -> RunResult:
+    return RunResult(
+        run_id=manifest["run_id"],
+        outcome=Outcome(manifest["outcome"]),
+        exit_code=manifest["exit_code"],
+        message=manifest["message"],
+        folder=folder,
+        problems=(*manifest["problems"], *more),
+        archived=archived,
+    )
+
+
+def _kept_elsewhere(
+    folder: archive.RunFolder, manifest: dict[str, Any], secrets: tuple[str, ...], error: OSError
+) -> RunResult:
+    """Keep record and undo of a run in the user's state folder that could not be put into the archive."""
+    problem = f"The run could not be archived ({error.strerror or error}): "
+    kept = archive.unarchived_folder(folder.run_id)
+    left = [folder.path / name for name in _UNDO if (folder.path / name).is_file()]
+    undoing = f"its record and what undoes it (misp-playbook restore {folder.run_id})" if left else "its record"
+    filing.note_problem(manifest, f"{problem}make room; {undoing} is in {kept}")
+    try:
+        archive.private_folder(kept)
+        for path in left:
+            archive.write_whole(kept / path.name, path.read_bytes())
+        text = json.dumps({**manifest, "since": None}, ensure_ascii=False, indent=2)
+        archive.write_whole(kept / archive.MANIFEST, redact(text, secrets).encode("utf-8", "replace"))
+    except OSError as second:
+        del manifest["problems"][-1]
+        filing.note_problem(manifest, f"{problem}nor could it be kept in {kept} ({second.strerror}): see {folder.path}")
+        kept = folder.path
+    folder.release()
+    return _result(manifest, kept, archived=False)

@@ -23,7 +23,8 @@ SUMMARY = "summary.md"
 MANIFEST = "run.json"
 STATE_FILE = "state.json"
 BEGUN = "begun.json"
-_WORKING = (STATE_FILE, BEGUN)
+RUN_TIMEOUT = "run_timeout"
+_WORKING = (STATE_FILE, BEGUN, RUN_TIMEOUT)
 """What a run's folder holds only until it is archived."""
 _DEAD = ".dead"
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -98,6 +99,11 @@ class RunFolder:
             self._owner.release()
             self._owner = None
 
+    def discard(self) -> None:
+        """Remove the folder of a run that had not begun."""
+        shutil.rmtree(self.path)
+        self.release()
+
     def write(self, name: str, text: str) -> None:
         """Write a text file whole or not at all, readable by its owner alone."""
         write_whole(self.path / name, text.encode("utf-8", "replace"))
@@ -144,6 +150,14 @@ def left_behind(archive: Path) -> Iterator[RunFolder]:
             folder = RunFolder.taken_over(archive, path.name.removesuffix(_DEAD))
             if folder is not None:
                 yield folder
+
+
+def run_timeout(folder: Path, default: float) -> float:
+    """Return the seconds that a run may take, 0: no limit, as its kernel said; else what it was begun with."""
+    try:
+        return float((folder / RUN_TIMEOUT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return default
 
 
 def require_space(folder: Path, needed: int) -> None:

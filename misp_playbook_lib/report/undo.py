@@ -10,6 +10,7 @@
 """
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -90,6 +91,11 @@ class UndoRecord:
         if not first:
             header["entries_before"] = _read(self.folder / HEADER)["entries_before"]
         self._write(HEADER, json.dumps(header, ensure_ascii=False, indent=1))
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
         if self.folder.parent == _interactive():
             _drop_outdated()
 

@@ -23,7 +23,7 @@ PlaybookError
 import copyreg
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 class PlaybookError(Exception):
@@ -32,6 +32,11 @@ class PlaybookError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         """Let every error of the tree get from one process to another, whatever its class was called with."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
+    def more(self, words: str) -> Self:
+        """Make it say more, in a sentence of its own, and return it."""
+        self.args = (f"{str(self).rstrip('.')}. {words}",)
+        return self
 
     def _render_traceback_(self) -> list[str]:
         """Show one line in a notebook instead of a traceback (IPython's hook for exceptions)."""

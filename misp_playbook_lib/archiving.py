@@ -18,8 +18,8 @@ from misp_playbook_lib.report.owned import remove_left_temporary
 from misp_playbook_lib.report.written import what_became
 from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, redact, without_services
 from misp_playbook_lib.state import Outcome, RunState, StepRecord, StepStatus
+from misp_playbook_lib.steps.run_time import RUN_DIR_VARIABLE
 
-RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 DIED = "the process that ran it died"
 _UNDO = (undo.DIFF, undo.BEFORE, undo.WANTED, undo.AFTER, undo.HEADER)
 
@@ -46,6 +46,7 @@ class Begun:
     vault: Path | None
     hermetic: bool
     started: datetime
+    run_timeout: float
 
     def keep(self, folder: archive.RunFolder) -> None:
         """Write it.
@@ -60,6 +61,7 @@ class Begun:
             "vault": str(self.vault.absolute()) if self.vault else None,
             "hermetic": self.hermetic,
             "started": self.started.isoformat(timespec="seconds"),
+            "run_timeout": self.run_timeout,
         }
         try:
             folder.write_json(archive.BEGUN, data)
@@ -83,6 +85,7 @@ class Begun:
                 vault=Path(data["vault"]) if data["vault"] else None,
                 hermetic=data["hermetic"],
                 started=datetime.fromisoformat(data["started"]),
+                run_timeout=float(data["run_timeout"]),
             )
         except FileNotFoundError:
             return None
@@ -191,6 +194,7 @@ def _manifest(folder: archive.RunFolder, begun: Begun, state: RunState) -> dict[
         "started": begun.started.isoformat(timespec="seconds"),
         "finished": finished.isoformat(timespec="seconds"),
         "seconds": round((finished - begun.started).total_seconds(), 1),
+        "run_timeout": archive.run_timeout(folder.path, begun.run_timeout),
         "parameters": parameters.model_dump(),
         "facts": state.facts,
         "steps": [_step(step) for step in state.steps.values()],
@@ -209,7 +213,8 @@ def _message(folder: archive.RunFolder, state: RunState, warninglist: str) -> st
         during = f" in {where.code} {where.title}" if where else ""
         return f"{how}{during}. {what_became(folder.path, warninglist).line}"
     if outcome is Outcome.CRASHED:
-        return state.crash or "the playbook did not come to its end"
+        crash = state.crash or "the playbook did not come to its end"
+        return f"{crash.rstrip('.')}. {what_became(folder.path, warninglist).line}"
     if outcome is Outcome.FAILED:
         return state.error
     done = next((step.summary for code, step in state.steps.items() if code == "IN:5"), "")

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import NoReturn
 import click
 
 from misp_playbook_lib.errors import ParameterError, PlaybookError, SettingsError
+from misp_playbook_lib.terminal import say
 
 EXIT_CODES = """\b
 Exit codes:
@@ -22,8 +22,16 @@ Exit codes:
   1  anything else: a defect, or a kernel that died
   2  wrong parameters or usage; nothing was started
   3  the run failed up to or in IN; nothing follows from it, see the message
-  4  the list is as wanted, but a search, lookup or delivery failed or is incomplete
+  4  the list is as wanted, but a search, lookup, delivery or report failed or is incomplete
+  130, 143  a run was interrupted by SIGINT or SIGTERM; its report says whether the list was written
 """
+
+_run_timeout_option = click.option(
+    "--run-timeout",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="End lookups and search after so long; 0: never.  [default: an hour, and what the lookups' quota needs]",
+)
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,6 +62,7 @@ def main() -> None:
     help="Keep the report under this folder.",
 )
 @click.option("--sandbox", is_flag=True, help="Use an embedded sandbox instead of real servers.")
+@_run_timeout_option
 def run(
     playbook: str,
     assignments: Sequence[str],
@@ -61,6 +70,7 @@ def run(
     vault: Path | None,
     archive: Path,
     sandbox: bool,
+    run_timeout: float | None,
 ) -> None:
     """Run PLAYBOOK, a shipped one's name or a notebook's path, and archive its report."""
     if sandbox and vault:
@@ -68,26 +78,33 @@ def run(
     from misp_playbook_lib import runner  # noqa: PLC0415 - papermill takes half a second that --help need not pay
     from misp_playbook_lib.parameters import PlaybookParameters  # noqa: PLC0415
     from misp_playbook_lib.report import filing  # noqa: PLC0415
+    from misp_playbook_lib.watch import on_signal  # noqa: PLC0415
 
     with _told_in_a_line():
         notebook = runner.find_playbook(playbook)
         texts = _texts(assignments, files)
         PlaybookParameters.from_text(texts)
-        with _sandbox(sandbox, texts) as sandbox_vault:
+        _archive_left_behind(archive)
+        signals: list[int] = []
+        with on_signal(signals.append), _sandbox(sandbox, texts) as sandbox_vault:
             result = runner.run_playbook(
                 notebook,
                 texts,
                 archive_folder=archive,
                 vault=sandbox_vault or vault,
                 hermetic=bool(sandbox_vault or vault),
-                progress=lambda step: click.echo(f"{step.code:<16} {step.status.value:<10} {step.summary}"),
+                run_timeout=run_timeout,
+                stop=lambda: signals[0] if signals else 0,
+                progress=lambda step: say(f"{step.code:<16} {step.status.value:<10} {step.summary}"),
             )
-        filing.write_index(archive)
+        if result.archived:
+            filing.write_index(archive)
     for problem in result.problems:
-        click.echo(f"! {problem}", err=True)
-    click.echo(f"\n{result.outcome.value}: {result.message}")
-    click.echo(f"Report: {result.folder / 'report.html'}")
-    sys.exit(result.outcome.exit_code)
+        say(f"! {problem}", err=True)
+    say(f"\n{result.outcome.value}: {result.message}")
+    report = result.folder / "report.html"
+    say(f"Report: {report if report.is_file() else result.folder}")
+    sys.exit(result.exit_code)
 
 
 @main.command()
@@ -133,7 +150,7 @@ def notify(run_id: str, vault: Path | None, archive: Path) -> None:
 @click.option("--sandbox", is_flag=True, help="Use one embedded sandbox for all runs instead of real servers.")
 @click.option("--dry-run", is_flag=True, help="Write nothing, send nothing, ask no module; say what would be done.")
 @click.option("--again", is_flag=True, help="Run also what this archive shows to be done.")
-@click.option("--run-timeout", type=click.FloatRange(1), metavar="SECONDS", help="End a run that takes longer.")
+@_run_timeout_option
 def batch(
     file: Path,
     jobs: int | None,
@@ -162,6 +179,7 @@ def batch(
     texts: dict[str, str | list[str]] = {}
     with _told_in_a_line():
         wanted = read_batch(file, {"dry_run": "true"} if dry_run else {})
+        _archive_left_behind(archive)
         with _sandbox(sandbox, texts) as sandbox_vault:
             used, hermetic = sandbox_vault or vault, bool(sandbox_vault or vault)
             place = batches.place(wanted, archive, jobs, cluster, used, hermetic=hermetic)
@@ -177,10 +195,10 @@ def batch(
                     again=again,
                     tell=tell,
                 )
-    click.echo(record.text())
+    say(record.text())
     for line in record.not_run:
-        click.echo(f"! not run: {file}:{line}", err=True)
-    click.echo(f"Batch: {record.folder / 'index.html'}")
+        say(f"! not run: {file}:{line}", err=True)
+    say(f"Batch: {record.folder / 'index.html'}")
     sys.exit(record.worst.exit_code)
 
 
@@ -278,7 +296,8 @@ def runs(archive: Path) -> None:
     from misp_playbook_lib.report import told  # noqa: PLC0415
 
     with _told_in_a_line():
-        click.echo(told.all_runs(archive))
+        _archive_left_behind(archive)
+        say(told.all_runs(archive))
 
 
 @main.command()
@@ -383,13 +402,21 @@ def _sandbox(wanted: bool, texts: dict[str, str | list[str]]) -> Iterator[Path |
     if not wanted:
         yield None
         return
+    from misp_playbook_lib.report.owned import temporary_folder  # noqa: PLC0415
     from misp_playbook_lib.sandbox import Sandbox  # noqa: PLC0415 - only a sandbox run needs it
 
-    with tempfile.TemporaryDirectory(prefix="misp-playbook-") as folder, Sandbox() as sandbox:
-        vault = Path(folder) / "keys.py"
+    with temporary_folder() as folder, Sandbox() as sandbox:
+        vault = folder / "keys.py"
         sandbox.write_vault(vault)
         texts["misp_modules_url"] = sandbox.misp_modules_url
         yield vault
+
+
+def _archive_left_behind(archive: Path) -> None:
+    from misp_playbook_lib.archiving import archive_left_behind  # noqa: PLC0415
+
+    for line in archive_left_behind(archive):
+        say(f"! {line}", err=True)
 
 
 def _texts(assignments: Sequence[str], files: Sequence[Path]) -> dict[str, str | list[str]]:
@@ -421,5 +448,5 @@ def _give_up(problems: Sequence[str], exit_code: int) -> NoReturn:
     from misp_playbook_lib.report.tables import visible  # noqa: PLC0415 - PrettyTable is loaded where it is needed
 
     for problem in problems:
-        click.echo(f"Error: {visible(problem)}", err=True)
+        say(f"Error: {visible(problem)}", err=True)
     sys.exit(exit_code)

@@ -94,14 +94,15 @@ def run_playbook(
     parameters = PlaybookParameters.from_text(texts)
     given = parameters.model_dump(include=set(texts))
     folder = folder or archive.RunFolder(archive_folder)
-    begun = Begun(notebook, texts, vault, hermetic, datetime.now(UTC))
+    seconds = DEFAULT_SECONDS if run_timeout is None else run_timeout
+    begun = Begun(notebook, texts, vault, hermetic, datetime.now(UTC), seconds)
     begun.keep(folder)
     environment = begun.environment(folder.path, environ)
     if run_timeout is not None:
         environment[RUN_TIMEOUT_VARIABLE] = f"{run_timeout:g}"
     watch = Watch(
         stop,
-        lambda: archive.run_timeout(folder.path, DEFAULT_SECONDS if run_timeout is None else run_timeout),
+        lambda: archive.run_timeout(folder.path, seconds),
         lambda: what_became(folder.path, "").fate is Fate.NOT_SEEN,
     )
     crash = _execute(notebook, folder, given, environment, watch, progress)

@@ -13,10 +13,10 @@ GRACE = 3.0
 """Seconds between the interrupt, after which a cell can still write down where it was, and the kill."""
 AFTER_DEADLINE = 300.0
 """Seconds, at most as many as the run may take, that summary and messages have from the deadline on."""
-HOLD = 30.0
+HOLD = 10.0
 """Seconds that a write under way has to be read back before the kernel is interrupted all the same."""
 _POLL = 0.2
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Watch:
@@ -63,7 +63,7 @@ class Watch:
         while not self._over.wait(_POLL):
             number = self._stop()
             if (number or self._is_late()) and self._kernel:
-                self._let_write()
+                self._await_read_back()
                 if self._over.is_set():
                     return
                 self.signal = number
@@ -82,7 +82,7 @@ class Watch:
     def _over_time(self) -> bool:
         return time.monotonic() - self._begun > self._seconds + min(AFTER_DEADLINE, self._seconds)
 
-    def _let_write(self) -> None:
+    def _await_read_back(self) -> None:
         until = time.monotonic() + HOLD
         while self._writing() and time.monotonic() < until and not self._over.wait(_POLL):
             pass
@@ -104,7 +104,7 @@ def on_signal(call: Callable[[int], object]) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield
     finally:

@@ -208,6 +208,7 @@ class LookupStatus(StrEnum):
     TYPE_NOT_TAKEN = "type not taken"
     WITHHELD = "withheld"
     NOT_ASKED = "not asked"
+    DEADLINE = "not asked: deadline"
 
     @property
     def could_not_ask(self) -> bool:
@@ -215,14 +216,9 @@ class LookupStatus(StrEnum):
         return self in _COULD_NOT_ASK
 
 
-_COULD_NOT_ASK = frozenset(
-    {
-        LookupStatus.RATE_LIMITED,
-        LookupStatus.KEY_REFUSED,
-        LookupStatus.FAILED,
-        LookupStatus.UNKNOWN,
-        LookupStatus.OUT_OF_BUDGET,
-    }
+_COULD_NOT_ASK = (
+    *(LookupStatus.RATE_LIMITED, LookupStatus.KEY_REFUSED, LookupStatus.FAILED),
+    *(LookupStatus.UNKNOWN, LookupStatus.OUT_OF_BUDGET, LookupStatus.DEADLINE),
 )
 
 
@@ -278,12 +274,13 @@ class LookupResult:
 
 @dataclass(frozen=True, slots=True)
 class LookupResults:
-    """Every question to one module; `note` says why (some) entries were not asked about, `interrupted` by whom."""
+    """Every question to one module; `note` says why (some) entries were not asked about, `waited` in seconds."""
 
     module: str
     lookups: tuple[LookupResult, ...]
     note: str = ""
     interrupted: bool = False
+    waited: float = 0.0
 
     @property
     def rows(self) -> tuple[LookupResult, ...]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from misp_playbook_lib.clients.deadline import beyond_deadline
 from misp_playbook_lib.errors import SettingsError
 from misp_playbook_lib.model.results import ApplyOutcome, Delivery, DeliveryStatus
 from misp_playbook_lib.parameters import NOTIFY_ON_CHANGE, PlaybookParameters
@@ -104,7 +105,8 @@ class Deliveries:
         result, theirs = _result(summary), digest(messages)
         earlier = self._log.find(service, result)
         goes_on = earlier is not None and earlier.messages == theirs and not again
-        delivery = send_all(notifier, messages, earlier.parts if earlier and goes_on else 0)
+        with beyond_deadline():
+            delivery = send_all(notifier, messages, earlier.parts if earlier and goes_on else 0)
         whole = delivery.status is DeliveryStatus.SENT
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
         self._log.note(service, result, Sent(now, theirs, delivery.parts, whole))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from misp_playbook_lib.clients.deadline import seconds_left
 from misp_playbook_lib.clients.misp_modules import MispModulesClient
 from misp_playbook_lib.errors import RateLimited, ServiceError, ServiceUnavailable
 from misp_playbook_lib.model.indicators import Indicator
@@ -48,6 +49,8 @@ class Progress:
     done: int = 0
     asking: str = ""
     seconds_left: float = 0.0
+    waited: float = 0.0
+    """Seconds spent on waiting until the next question may be put."""
 
 
 @dataclass(slots=True)
@@ -68,10 +71,14 @@ class Asking:
     stop: threading.Event = field(default_factory=threading.Event)
     pause: Callable[[float], object] | None = None
     progress: Progress = field(default_factory=Progress)
+    need: Callable[[float], object] = lambda _: None
+    """Told, before the first question, about how many seconds all of them will take."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait, unless there is nothing to wait for or the questions are ended."""
+        """Wait, unless there is nothing to wait for or the questions are ended; not beyond the run's deadline."""
+        seconds = min(seconds, seconds_left())
         if seconds > 0:
+            self.progress.waited += seconds
             (self.pause or self.stop.wait)(seconds)
 
 
@@ -124,15 +131,23 @@ class _Queue:
 
     def work_off(self) -> dict[Indicator, LookupResult]:
         """Put one question after the other until none is left, or none may be put any more."""
+        self._tell()
+        self._asking.need(self._asking.progress.seconds_left)
         while self._waiting and not self._asking.stop.is_set():
+            if seconds_left() <= 0:
+                self._drop_all(LookupStatus.DEADLINE, "run again to go on")
+                break
             self._tell()
             self._asking.sleep(self._last + self._asking.wait - self._asking.now())
             booking = self._reserve()
             if isinstance(booking, Later):
-                self._asking.sleep(booking.at - self._asking.now())
+                wait = booking.at - self._asking.now()
+                if wait >= seconds_left():
+                    self._drop_all(LookupStatus.DEADLINE, "run again to go on")
+                self._asking.sleep(wait)
             elif isinstance(booking, UsedUp):
                 self._drop_all(LookupStatus.OUT_OF_BUDGET, _used_up(booking))
-            elif not self._asking.stop.is_set():
+            elif not self._asking.stop.is_set() and seconds_left() > 0:
                 self._put(booking)
         self._drop_all(LookupStatus.NOT_ASKED, "interrupted; run again to go on")
         self._asking.progress.asking = ""

@@ -27,6 +27,11 @@ def seconds_left() -> float:
     return math.inf if _beyond.get() else _run_ends - time.monotonic()
 
 
+def reached() -> bool:
+    """Tell whether the run's deadline is over for the calls of this thread."""
+    return seconds_left() <= 0
+
+
 @contextmanager
 def beyond_deadline() -> Iterator[None]:
     """Let calls of this thread take their time whatever the run's deadline is: for what looks after a write."""

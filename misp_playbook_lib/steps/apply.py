@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import stamina
 
+from misp_playbook_lib.clients.deadline import beyond_deadline, seconds_left
 from misp_playbook_lib.clients.misp import MispClient
 from misp_playbook_lib.errors import (
     ChangedMeanwhile,
@@ -33,6 +34,9 @@ MAX_ENTRIES = 300_000
 """MISP's add and edit fail at 500,000 (one INSERT over MariaDB's max_allowed_packet) and take 300,000."""
 ATTEMPTS = 12
 """How often a plan is made and sent again, with growing pauses of chance length, before the run gives up."""
+LONGEST = 600.0
+"""Seconds after which no other attempt begins."""
+LONGEST_PAUSE = 3.0
 
 
 def check_writable(misp: MispClient, fresh: WarninglistPlan) -> None:
@@ -118,7 +122,12 @@ def carry_out(
 
     """
     retrying = stamina.retry(
-        on=_Again, attempts=ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=3.0, wait_jitter=0.5
+        on=lambda error: isinstance(error, _Again) and seconds_left() > LONGEST_PAUSE,
+        attempts=ATTEMPTS,
+        timeout=LONGEST,
+        wait_initial=0.1,
+        wait_max=LONGEST_PAUSE,
+        wait_jitter=0.5,
     )
     try:
         return retrying(_Writing(misp, find, replan, record, known).attempt)()
@@ -220,7 +229,8 @@ class _Writing:
 
     def _read_back(self, fresh: WarninglistPlan, lost: ServiceError | None) -> Warninglist | None:
         try:
-            return self._find()
+            with beyond_deadline():
+                return self._find()
         except (ServiceUnavailable, UnexpectedResponse) as error:
             what = "MISP did not say whether it wrote" if lost else "MISP said that it wrote"
             words = (
@@ -319,7 +329,9 @@ def set_enabled(misp: MispClient, current: Warninglist, record: UndoRecord, *, e
     wanted = replace(current, enabled=enabled)
     record.sending(current, wanted)
     misp.set_warninglist_enabled(current.id, enabled=enabled)
-    if not any(row.id == current.id and row.enabled is enabled for row in misp.warninglists()):
+    with beyond_deadline():
+        rows = misp.warninglists()
+    if not any(row.id == current.id and row.enabled is enabled for row in rows):
         done = "enabled" if enabled else "disabled"
         raise WarninglistError(
             f"MISP said it {done} {current.name} (ID {current.id}), but it is not so: look at it in MISP."

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from misp_playbook_lib.clients.deadline import beyond_deadline
 from misp_playbook_lib.clients.misp import MispClient
 from misp_playbook_lib.errors import ChangedMeanwhile, ServiceError, SettingsError, WarninglistError
 from misp_playbook_lib.model.changes import changed, in_words
@@ -167,7 +168,9 @@ def _delete(misp: MispClient, wanted: RestorePlan, record: UndoRecord) -> None:
         misp.delete_warninglist(current.id)
     except ServiceError as error:  # whether the list is gone is seen below; the answer does not say
         lost = error
-    if misp.find_warninglist(current.id) is not None:
+    with beyond_deadline():
+        left = misp.find_warninglist(current.id)
+    if left is not None:
         raise lost or WarninglistError(f"MISP did not delete {current.name} (ID {current.id}): look at it in MISP.")
     record.written(None)
 

@@ -271,7 +271,7 @@ def test_a_request_that_times_out_and_is_carried_out_late_doubles_nothing(
         return original(request)
 
     sandbox.misp.handle = handle  # type: ignore[method-assign]  # a hook into a server of the test's own
-    writer.misp.pymisp.timeout = (5.0, 0.5)
+    writer.misp.pymisp.http.timeout = 0.5
     applied = writer.apply(planned)
     assert applied.outcome is (ApplyOutcome.UPDATED if existing else ApplyOutcome.CREATED)
     assert seen == 2

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Any
 
 from misp_playbook_lib.errors import ParameterError, PlaybookError, SettingsError
 from misp_playbook_lib.parameters import PlaybookParameters
-from misp_playbook_lib.report import archive, filing, runs, undo
+from misp_playbook_lib.report import archive, filing, history, runs, undo
 from misp_playbook_lib.report.owned import remove_left_temporary
 from misp_playbook_lib.report.written import what_became
 from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, redact, without_services
@@ -108,12 +109,15 @@ def archive_run(folder: archive.RunFolder, begun: Begun, state: RunState, enviro
 
     Where that fails, record and undo are kept in the user's state folder, and the result says so.
     """
-    manifest = _manifest(folder, begun, state)
+    return _file(folder, begun, _manifest(folder, begun, state), environ)
+
+
+def _file(folder: archive.RunFolder, begun: Begun, manifest: dict[str, Any], environ: Mapping[str, str]) -> RunResult:
     try:
         secrets = load_settings(environ=begun.environment(folder.path, environ)).secrets()
     except SettingsError as error:
         secrets = ()
-        if "user" in state.facts.get("server", {}) and not manifest["sandbox"]:  # the run itself could read them
+        if "user" in manifest["facts"].get("server", {}) and not manifest["sandbox"]:  # the run itself could read them
             filing.note_problem(manifest, f"The files were not searched for secrets: {error}")
     try:
         if not (folder.path / archive.SUMMARY).exists():
@@ -126,7 +130,7 @@ def archive_run(folder: archive.RunFolder, begun: Begun, state: RunState, enviro
 
 
 def archive_dead(folder: archive.RunFolder, environ: Mapping[str, str] = os.environ) -> RunResult | None:
-    """Archive what a run left whose process died; None: it had not begun, and its folder is removed.
+    """Archive what a run left whose process died, or could not archive it; None: it had not begun, and nothing is left.
 
     Raises:
         ParameterError: what it was begun with cannot be read; the folder stays as it is.
@@ -138,10 +142,16 @@ def archive_dead(folder: archive.RunFolder, environ: Mapping[str, str] = os.envi
             raise ParameterError([f"there is no {archive.BEGUN}"])
         folder.discard()
         return None
-    state = RunState.load(folder.path) or RunState(folder.run_id)
-    state.signal = signal.SIGKILL
     _drop_half_a_notebook(folder.path / archive.NOTEBOOK)
-    return archive_run(folder, begun, state, environ)
+    kept = archive.unarchived_folder(folder.run_id)
+    if not (kept / archive.MANIFEST).is_file():
+        state = RunState.load(folder.path) or RunState(folder.run_id)
+        state.signal = signal.SIGKILL
+        return archive_run(folder, begun, state, environ)
+    result = _file(folder, begun, history.read_manifest(kept), environ)
+    if result.archived:
+        shutil.rmtree(kept)
+    return result
 
 
 def archive_left_behind(place: Path, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -155,10 +165,10 @@ def archive_left_behind(place: Path, environ: Mapping[str, str] = os.environ) ->
             result = archive_dead(folder, environ)
         except (PlaybookError, OSError) as error:
             folder.release()
-            lines.append(f"The run {folder.run_id} was interrupted and cannot be archived ({error}): {folder.path}")
+            lines.append(f"The run {folder.run_id} ended badly and cannot be archived ({error}): {folder.path}")
         else:
             if result is not None:
-                lines.append(f"The run {result.run_id} was interrupted: {result.message}. See {result.folder}")
+                lines.append(f"The run {result.run_id} had not been archived: {result.message} See {result.folder}")
     remove_left_temporary()
     if lines:
         filing.write_index(place)
@@ -252,7 +262,7 @@ def _kept_elsewhere(
     kept = archive.unarchived_folder(folder.run_id)
     left = [folder.path / name for name in _UNDO if (folder.path / name).is_file()]
     undoing = f"its record and what undoes it (misp-playbook restore {folder.run_id})" if left else "its record"
-    filing.note_problem(manifest, f"{problem}make room; {undoing} is in {kept}")
+    where = f"make room; {undoing} is in {kept}"
     try:
         archive.private_folder(kept)
         for path in left:
@@ -260,8 +270,8 @@ def _kept_elsewhere(
         text = json.dumps({**manifest, "since": None}, ensure_ascii=False, indent=2)
         archive.write_whole(kept / archive.MANIFEST, redact(text, secrets).encode("utf-8", "replace"))
     except OSError as second:
-        del manifest["problems"][-1]
-        filing.note_problem(manifest, f"{problem}nor could it be kept in {kept} ({second.strerror}): see {folder.path}")
+        where = f"nor could it be kept in {kept} ({second.strerror or second}): see {folder.path}"
         kept = folder.path
     folder.release()
+    filing.note_problem(manifest, problem + where)
     return _result(manifest, kept, archived=False)

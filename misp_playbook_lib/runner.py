@@ -226,12 +226,10 @@ def _kernel_manager(
 
 def _tell_of_crash(parameters: PlaybookParameters, state: RunState, environment: Mapping[str, str]) -> None:
     """Tell the configured services that the list was written and the run broke off."""
-    try:
-        settings = load_settings(environ=environment)
-    except SettingsError as error:
-        title = "Tell the configured services"
-        state.steps["EN:2"] = StepRecord("EN:2", title, StepStatus.INCOMPLETE, problems=[str(error)])
-        return
     from misp_playbook_lib.steps.deliver import tell_of_crash  # noqa: PLC0415 - few runs break off
 
-    tell_of_crash(parameters, settings, state)
+    try:
+        tell_of_crash(parameters, load_settings(environ=environment), state)
+    except (SettingsError, OSError) as error:  # the vault is gone, or the disk is full
+        title = "Tell the configured services"
+        state.steps["EN:2"] = StepRecord("EN:2", title, StepStatus.INCOMPLETE, problems=[str(error)])

@@ -22,8 +22,8 @@ WRITES = """
 from misp_playbook_lib.model.warninglist import Warninglist, WarninglistCategory, WarninglistEntry, WarninglistType
 from misp_playbook_lib.report.undo import UndoRecord
 wanted = Warninglist(
-    7, warninglist_name, "", WarninglistType.STRING, WarninglistCategory.KNOWN, (), 1, True, False,
-    (WarninglistEntry("a.example", ""),),
+    id=7, name=warninglist_name, description="", type=WarninglistType.STRING, category=WarninglistCategory.KNOWN,
+    matching_attributes=(), version=1, enabled=True, default=False, entries=(WarninglistEntry("a.example", ""),),
 )
 record = UndoRecord(folder, "http://127.0.0.1:9")
 """
@@ -118,7 +118,7 @@ def test_a_run_that_was_killed_is_archived_by_the_next_command_with_its_undo(
     assert (dead["outcome"], dead["exit_code"]) == ("interrupted", 137)
     assert dead["message"].startswith("the process that ran it died. The list One")
     assert fate in dead["message"]
-    assert f"! The run {dead['run_id']} was interrupted" in result.stderr
+    assert f"! The run {dead['run_id']} had not been archived" in result.stderr
     folder = next((tmp_path / "reports").glob(f"*/{dead['run_id']}"))
     assert (folder / HEADER).is_file()
     assert left(tmp_path) == []
@@ -142,7 +142,7 @@ def test_a_folder_with_an_undo_record_is_never_deleted_whatever_else_is_missing(
     for _ in range(2):
         result = run(tmp_path, "runs")
         assert result.exit_code == 0
-        assert f"! The run {folder.name} was interrupted and cannot be archived" in result.stderr
+        assert f"! The run {folder.name} ended badly and cannot be archived" in result.stderr
         assert (folder / HEADER).exists()
 
 

@@ -17,9 +17,15 @@ from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive, filing, history, runs, undo
 from misp_playbook_lib.report.owned import remove_left_temporary
 from misp_playbook_lib.report.written import what_became
-from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, redact, without_services
+from misp_playbook_lib.settings import (
+    RUN_DIR_VARIABLE,
+    VAULT_VARIABLE,
+    find_vault,
+    load_settings,
+    redact,
+    without_services,
+)
 from misp_playbook_lib.state import Outcome, RunState, StepRecord, StepStatus
-from misp_playbook_lib.steps.run_time import RUN_DIR_VARIABLE
 
 DIED = "the process that ran it died"
 _UNDO = (undo.DIFF, undo.BEFORE, undo.WANTED, undo.AFTER, undo.HEADER)
@@ -187,8 +193,7 @@ def _drop_half_a_notebook(path: Path) -> None:
 def _manifest(folder: archive.RunFolder, begun: Begun, state: RunState) -> dict[str, Any]:
     """Return run.json but for `since`."""
     parameters = PlaybookParameters.from_text(begun.texts)
-    named = parameters.warninglist_name or f"ID {parameters.warninglist_id}"
-    warninglist = state.facts.get("warninglist", {}).get("name", named)
+    warninglist = state.facts.get("warninglist", {}).get("name", list_name(parameters))
     message = _message(folder, state, warninglist)
     broken = state.outcome in (Outcome.CRASHED, Outcome.INTERRUPTED)
     finished = datetime.now(UTC)
@@ -211,6 +216,11 @@ def _manifest(folder: archive.RunFolder, begun: Begun, state: RunState) -> dict[
         "problems": list(state.problems or ([message] if broken else [])),
         "version": metadata.version("misp-playbook"),
     }
+
+
+def list_name(parameters: PlaybookParameters) -> str:
+    """Return what the list of a run is called before MISP was asked."""
+    return parameters.warninglist_name or f"ID {parameters.warninglist_id}"
 
 
 def _message(folder: archive.RunFolder, state: RunState, warninglist: str) -> str:

@@ -86,7 +86,7 @@ def run(
         PlaybookParameters.from_text(texts)
         _archive_left_behind(archive)
         signals: list[int] = []
-        with on_signal(signals.append), _sandbox(sandbox, texts) as sandbox_vault:
+        with on_signal(signals.append), _sandbox(sandbox) as sandbox_vault:
             result = runner.run_playbook(
                 notebook,
                 texts,
@@ -176,11 +176,10 @@ def batch(
     from misp_playbook_lib.batch_file import read_batch  # noqa: PLC0415
     from misp_playbook_lib.batch_results import shown_results  # noqa: PLC0415
 
-    texts: dict[str, str | list[str]] = {}
     with _told_in_a_line():
         wanted = read_batch(file, {"dry_run": "true"} if dry_run else {})
         _archive_left_behind(archive)
-        with _sandbox(sandbox, texts) as sandbox_vault:
+        with _sandbox(sandbox) as sandbox_vault:
             used, hermetic = sandbox_vault or vault, bool(sandbox_vault or vault)
             place = batches.place(wanted, archive, jobs, cluster, used, hermetic=hermetic)
             with place as pool, shown_results(len(wanted.sets)) as tell:
@@ -191,7 +190,6 @@ def batch(
                     vault=used,
                     hermetic=hermetic,
                     run_timeout=run_timeout,
-                    texts=texts,
                     again=again,
                     tell=tell,
                 )
@@ -219,7 +217,7 @@ def describe(playbook: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @click.option("--vault", type=click.Path(path_type=Path, dir_okay=False), help="Use this vault.")
 @click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
-@click.option("--misp-modules-url", default="http://127.0.0.1:6666", show_default=True)
+@click.option("--misp-modules-url", default="", help="Look there for misp-modules, not where the vault says.")
 def doctor(as_json: bool, vault: Path | None, archive: Path, misp_modules_url: str) -> None:
     """See whether everything a run needs is there; nothing is changed, nothing is posted.
 
@@ -371,7 +369,7 @@ def init(vault: Path) -> None:
 
     with _told_in_a_line():
         first.make_vault(vault)
-    checks = checkup.examine(vault, Path("reports"), "http://127.0.0.1:6666")
+    checks = checkup.examine(vault, Path("reports"))
     click.echo(checkup.render(checks, as_json=False))
     if any(check.health is checkup.Health.ERROR for check in checks):
         sys.exit(3)
@@ -397,8 +395,8 @@ def lab(reference: str, sandbox: bool, playbook: str, arguments: Sequence[str]) 
 
 
 @contextmanager
-def _sandbox(wanted: bool, texts: dict[str, str | list[str]]) -> Iterator[Path | None]:
-    """Start the sandbox if it is wanted, point `texts` at its module server, and yield its vault."""
+def _sandbox(wanted: bool) -> Iterator[Path | None]:
+    """Start the sandbox if it is wanted, and yield its vault."""
     if not wanted:
         yield None
         return
@@ -408,7 +406,6 @@ def _sandbox(wanted: bool, texts: dict[str, str | list[str]]) -> Iterator[Path |
     with temporary_folder() as folder, Sandbox() as sandbox:
         vault = folder / "keys.py"
         sandbox.write_vault(vault)
-        texts["misp_modules_url"] = sandbox.misp_modules_url
         yield vault
 
 

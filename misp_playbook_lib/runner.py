@@ -15,13 +15,13 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 
-from misp_playbook_lib.archiving import Begun, RunResult, archive_run
+from misp_playbook_lib.archiving import Begun, RunResult, archive_run, list_name
 from misp_playbook_lib.engine import ENGINE
 from misp_playbook_lib.errors import ParameterError, SettingsError
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive
 from misp_playbook_lib.report.owned import temporary_folder
-from misp_playbook_lib.report.written import Fate, what_became
+from misp_playbook_lib.report.written import Became, Fate, what_became
 from misp_playbook_lib.settings import load_settings
 from misp_playbook_lib.state import Outcome, RunState, StepRecord, StepStatus
 from misp_playbook_lib.steps.run_time import DEFAULT_SECONDS, RUN_TIMEOUT_VARIABLE
@@ -113,8 +113,9 @@ def run_playbook(
         state.crash = f"the run was ended: {watch.late} ({state.crash})"
     if crash:
         state.signal = watch.signal
-    if "warninglist" in state.facts and not state.finished:
-        _tell_of_crash(parameters, state, environment)
+    became = what_became(folder.path, list_name(parameters))
+    if not state.finished and ("warninglist" in state.facts or became.fate is not Fate.NOT_WRITTEN):
+        _tell_of_crash(parameters, state, environment, became)
     return archive_run(folder, begun, state, environ)
 
 
@@ -224,12 +225,14 @@ def _kernel_manager(
     return OwnKernelManager
 
 
-def _tell_of_crash(parameters: PlaybookParameters, state: RunState, environment: Mapping[str, str]) -> None:
-    """Tell the configured services that the list was written and the run broke off."""
+def _tell_of_crash(
+    parameters: PlaybookParameters, state: RunState, environment: Mapping[str, str], became: Became
+) -> None:
+    """Tell the configured services that the run broke off, and what became of the list."""
     from misp_playbook_lib.steps.deliver import tell_of_crash  # noqa: PLC0415 - few runs break off
 
     try:
-        tell_of_crash(parameters, load_settings(environ=environment), state)
+        tell_of_crash(parameters, load_settings(environ=environment), state, became)
     except (SettingsError, OSError) as error:  # the vault is gone, or the disk is full
         title = "Tell the configured services"
         state.steps["EN:2"] = StepRecord("EN:2", title, StepStatus.INCOMPLETE, problems=[str(error)])

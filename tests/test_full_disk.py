@@ -27,7 +27,8 @@ FILLS = (
 with state.step('IN:5', 'A step'):
     record.sending(None, wanted)
     record.written(wanted)
-state.facts["warninglist"] = {"name": warninglist_name, "outcome": "updated", "url": "", "id": 7, "entries": 1, "added": 1, "removed": 0}
+facts = {"name": warninglist_name, "outcome": "updated", "url": "", "id": 7, "entries": 1, "added": 1, "removed": 0}
+state.facts["warninglist"] = facts
 with state.step('IN:6', 'A step'):
     pass
 try:

@@ -8,8 +8,6 @@ from pathlib import Path
 from misp_playbook_lib.clients.deadline import set_deadline
 from misp_playbook_lib.report.archive import RUN_TIMEOUT, write_whole
 
-RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
-"""Set by the runner: the run's folder, and the sign that nobody is watching."""
 RUN_TIMEOUT_VARIABLE = "MISP_PLAYBOOK_RUN_TIMEOUT"
 """Set by the runner where somebody said how many seconds a run may take; 0: no limit."""
 DEFAULT_SECONDS = 3600.0

@@ -48,7 +48,7 @@ def test_a_write_that_was_not_read_back_says_where_to_look_and_what_to_do(record
     assert fate is Fate.NOT_SEEN
     assert line == (
         "The list Mine (ID 7): sent, not seen. Look in MISP whether it is as wanted (2 entries, not enabled), "
-        f"or run again: nothing is written twice. {SERVER}/warninglists/view/7",
+        f"or run again: nothing is written twice. {SERVER}/warninglists/view/7"
     )
 
 

@@ -26,7 +26,7 @@ from misp_playbook_lib.batch_results import DONE_BEFORE, BatchRecord, BatchRow, 
 from misp_playbook_lib.batch_run import MAX_ATTEMPTS, Job, RunFigures, run_here, server_of
 from misp_playbook_lib.errors import PlaybookError, SettingsError
 from misp_playbook_lib.report import filing
-from misp_playbook_lib.report.archive import private_folder
+from misp_playbook_lib.report.archive import private_folder, write_whole
 from misp_playbook_lib.report.batches import BATCHES
 from misp_playbook_lib.state import Outcome
 from misp_playbook_lib.watch import SIGNALS, on_signal
@@ -221,9 +221,9 @@ def _interruptible(folder: Path) -> Iterator[threading.Event]:
     """End the batch at the first SIGINT or SIGTERM; a second one is what it always is."""
     stopped = threading.Event()
 
-    def stop(_number: int) -> None:
+    def stop(number: int) -> None:
         stopped.set()
-        (folder / ".stop").touch()
+        write_whole(folder / ".stop", f"{number:d}")
 
     try:
         with on_signal(stop):

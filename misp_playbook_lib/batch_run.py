@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -61,7 +60,7 @@ class Job:
 
     @property
     def stop(self) -> Path:
-        """The file whose presence ends the batch."""
+        """The file whose presence ends the batch; it holds the number of the signal."""
         return self.folder / ".stop"
 
 
@@ -175,7 +174,7 @@ def run_job(job: Job, gates: Sequence[Gate]) -> RunFigures | None:
             environ={**os.environ, **job.variables},
             folder=folder,
             run_timeout=job.run_timeout,
-            stop=lambda: signal.SIGINT if job.stop.exists() else 0,
+            stop=lambda: int(job.stop.read_text()) if job.stop.exists() else 0,
         )
     if not ran.archived:
         raise SettingsError("; ".join(dict.fromkeys([ran.message, *ran.problems])))

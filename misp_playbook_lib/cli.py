@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from misp_playbook_lib import preparing
 from misp_playbook_lib.errors import ParameterError, PlaybookError, SettingsError
 from misp_playbook_lib.terminal import say
 
@@ -82,11 +83,11 @@ def run(
 
     with _told_in_a_line():
         notebook = runner.find_playbook(playbook)
-        texts = _texts(assignments, files)
+        texts = preparing.read_texts(assignments, files)
         PlaybookParameters.from_text(texts)
-        _archive_left_behind(archive)
+        preparing.archive_left_behind(archive)
         signals: list[int] = []
-        with on_signal(signals.append), _sandbox(sandbox) as sandbox_vault:
+        with on_signal(signals.append), preparing.sandbox_vault(sandbox) as sandbox_vault:
             result = runner.run_playbook(
                 notebook,
                 texts,
@@ -178,8 +179,8 @@ def batch(
 
     with _told_in_a_line():
         wanted = read_batch(file, {"dry_run": "true"} if dry_run else {})
-        _archive_left_behind(archive)
-        with _sandbox(sandbox) as sandbox_vault:
+        preparing.archive_left_behind(archive)
+        with preparing.sandbox_vault(sandbox) as sandbox_vault:
             used, hermetic = sandbox_vault or vault, bool(sandbox_vault or vault)
             place = batches.place(wanted, archive, jobs, cluster, used, hermetic=hermetic)
             with place as pool, shown_results(len(wanted.sets)) as tell:
@@ -294,7 +295,7 @@ def runs(archive: Path) -> None:
     from misp_playbook_lib.report import told  # noqa: PLC0415
 
     with _told_in_a_line():
-        _archive_left_behind(archive)
+        preparing.archive_left_behind(archive)
         say(told.all_runs(archive))
 
 
@@ -392,42 +393,6 @@ def lab(reference: str, sandbox: bool, playbook: str, arguments: Sequence[str]) 
         notebook = runner.find_playbook(playbook)
         today = datetime.now().astimezone().date()
         sys.exit(session.open_lab(notebook, reference, arguments, sandbox=sandbox, today=today))
-
-
-@contextmanager
-def _sandbox(wanted: bool) -> Iterator[Path | None]:
-    """Start the sandbox if it is wanted, and yield its vault."""
-    if not wanted:
-        yield None
-        return
-    from misp_playbook_lib.report.owned import temporary_folder  # noqa: PLC0415
-    from misp_playbook_lib.sandbox import Sandbox  # noqa: PLC0415 - only a sandbox run needs it
-
-    with temporary_folder() as folder, Sandbox() as sandbox:
-        vault = folder / "keys.py"
-        sandbox.write_vault(vault)
-        yield vault
-
-
-def _archive_left_behind(archive: Path) -> None:
-    from misp_playbook_lib.archiving import archive_left_behind  # noqa: PLC0415
-
-    for line in archive_left_behind(archive):
-        say(f"! {line}", err=True)
-
-
-def _texts(assignments: Sequence[str], files: Sequence[Path]) -> dict[str, str | list[str]]:
-    from misp_playbook_lib.parameters import read_parameter_file  # noqa: PLC0415
-
-    texts: dict[str, str | list[str]] = {}
-    for path in files:
-        texts |= read_parameter_file(path)
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise ParameterError([f"-p {assignment} is not of the form name=value"])
-        texts[name.strip()] = value
-    return texts
 
 
 @contextmanager

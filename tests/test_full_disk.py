@@ -77,7 +77,7 @@ def small(folder: Path, code: str, archive: Path) -> Result:
 def test_too_little_space_stops_a_run_before_it_writes(disk: Disk, sandbox: Sandbox, vault: Path) -> None:
     words = ["run", str(PLAYBOOK), "-f", str(EXAMPLE), "--vault", str(vault), "--archive", str(disk("8m"))]
     result = CliRunner().invoke(main, [*words, "-p", "enrich_with=[]"])
-    assert result.exit_code == 3, result.output
+    assert result.exit_code == 2, result.output
     assert "There is too little space in" in result.output
     assert sandbox.misp.warninglist("Campaign-ZN03") is None
 
@@ -116,7 +116,7 @@ def test_a_disk_that_is_full_before_the_run_starts_nothing(disk: Disk, tmp_path:
     with pytest.raises(OSError, match="No space left"):
         (archive / "filler").write_bytes(bytes(2 << 20))
     result = small(tmp_path, "(here / 'ran').touch()", archive)
-    assert result.exit_code == 3
+    assert result.exit_code == 2, result.output
     assert result.stderr.count("\n") == 1
     assert "cannot be written" in result.stderr
     assert not (tmp_path / "ran").exists()

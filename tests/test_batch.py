@@ -250,7 +250,7 @@ def test_a_signal_ends_the_batch_with_what_was_done_archived_and_the_rest_named(
     ran = ended(tmp_path, process)
     assert ran.exit_code == 1
     assert ran.outcomes == ["success", "interrupted", NOT_RUN]
-    assert "the batch was interrupted" in ran.record["runs"][1]["message"]
+    assert ran.record["runs"][1]["message"].startswith(f"interrupted by {number.name} in IN:5 A step. The list Two")
     assert f"! not run: {file}:1: Three\n" in ran.errors
     assert sorted(one["outcome"] for one in ran.manifests) == ["interrupted", "success"]
     _, alive = psutil.wait_procs(children, timeout=30)

@@ -104,23 +104,24 @@ def run(
     "--vault", type=click.Path(path_type=Path, dir_okay=False), help="Use this vault, and no service variable."
 )
 @click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
-def notify(run_id: str, vault: Path | None, archive: Path) -> None:
+@click.option("--resend", is_flag=True, help="Send again also what may have arrived.")
+def notify(run_id: str, vault: Path | None, archive: Path, *, resend: bool) -> None:
     """Send what the archived run RUN_ID could not deliver, from the part that failed on.
 
-    Exits with 4 if anything failed again.
+    A message whose answer was lost may have arrived: it is named, and sent again with --resend only. Exits with 4 if
+    anything failed again or may have arrived.
     """
-    from misp_playbook_lib.model.results import DeliveryStatus  # noqa: PLC0415
     from misp_playbook_lib.settings import load_settings, without_services  # noqa: PLC0415
     from misp_playbook_lib.steps.deliver import deliver_later  # noqa: PLC0415
 
     with _told_in_a_line():
         settings = load_settings(vault, without_services(os.environ) if vault else None)
-        delivered = deliver_later(archive, run_id, settings)
+        delivered = deliver_later(archive, run_id, settings, resend=resend)
     for one in delivered:
         click.echo(f"{one.service}: {one.status}. {one.detail}")
     if not delivered:
         click.echo(f"Run {run_id} has nothing left to deliver.")
-    if any(one.status is DeliveryStatus.FAILED for one in delivered):
+    if any(one.status.unsettled for one in delivered):
         sys.exit(4)
 
 

@@ -16,6 +16,7 @@ from misp_playbook_lib.given import read_given
 from misp_playbook_lib.model.plan import WarninglistAction
 from misp_playbook_lib.model.selection import NO_LIST
 from misp_playbook_lib.model.since import since
+from misp_playbook_lib.model.tlp import TLP_LEVELS
 from misp_playbook_lib.model.warninglist import (
     LONGEST_NAME,
     LONGEST_TEXT,
@@ -27,7 +28,6 @@ from misp_playbook_lib.settings import Settings, checked_url
 
 MATTERMOST_MESSAGE = "via a chat message"
 MATTERMOST_CARD = "via a chat message with card"
-TLP_LEVELS = ("clear", "green", "amber", "amber+strict", "red")
 PAP_LEVELS = ("clear", "green", "amber", "red")
 
 _TRUE = frozenset({"true", "yes", "on", "1"})

@@ -21,6 +21,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from misp_playbook_lib.engine import ENGINE
 from misp_playbook_lib.errors import ParameterError, SettingsError
+from misp_playbook_lib.model.tlp import label
 from misp_playbook_lib.notebook import check_notebook
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive
@@ -277,7 +278,7 @@ def _archive(
     environment: Mapping[str, str],
 ) -> RunResult:
     """Write manifest, summary and report from the state alone, and put the folder into the archive."""
-    from misp_playbook_lib.report import filing, runs  # noqa: PLC0415 - loaded while the kernel ran
+    from misp_playbook_lib.report import facts, filing, runs  # noqa: PLC0415 - loaded while the kernel ran
 
     outcome = state.outcome
     warninglist = state.facts.get("warninglist", {}).get("name", _named(parameters))
@@ -304,7 +305,8 @@ def _archive(
         "version": metadata.version("misp-playbook"),
     }
     if not (folder.path / archive.SUMMARY).exists():
-        folder.write(archive.SUMMARY, f"## {notebook.stem}\n\n{message}\n")
+        mark = label(facts.tlp(manifest["parameters"], state.facts))
+        folder.write(archive.SUMMARY, f"**{mark}**\n\n## {notebook.stem}\n\n{message}\n")
     (folder.path / STATE_FILE).unlink(missing_ok=True)
     done, redacted = filing.file_run(folder, manifest, notebook.parent, _secrets(environment))
     if redacted:

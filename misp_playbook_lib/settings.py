@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from misp_playbook_lib.errors import MissingSecret, SettingsError
 from misp_playbook_lib.given import read_given
+from misp_playbook_lib.model.tlp import TLP_LEVELS
 
 ENVIRONMENT_PREFIX = "MISP_PLAYBOOK_"
 VAULT_VARIABLE = "MISP_PLAYBOOK_VAULT"
@@ -56,6 +57,8 @@ class Settings(BaseModel):
     shodan_calls_per_minute: int = Field(default=60, ge=0)
     shodan_calls_per_day: int = Field(default=0, ge=0)
     internal_domains: tuple[str, ...] = ()
+    chat_max_tlp: str = "amber"
+    thehive_max_tlp: str = "amber"
     sandbox: bool = False
     sandbox_addresses: tuple[str, ...] = ()
 
@@ -89,6 +92,14 @@ class Settings(BaseModel):
                 raise ValueError("is neither True, False nor the path of a CA bundle that exists")
             return Path(value)
         return value
+
+    @field_validator("chat_max_tlp", "thehive_max_tlp")
+    @classmethod
+    def _known_tlp(cls, text: str) -> str:
+        level = text.strip().lower().removeprefix("tlp:")
+        if level not in TLP_LEVELS:
+            raise ValueError(f"is none of {', '.join(TLP_LEVELS)}")
+        return level
 
     @field_validator("internal_domains", mode="before")
     @classmethod

@@ -53,8 +53,10 @@ def test_seed_defects_14_16_and_17_each_entry_has_its_status_its_answers_and_not
         "10.0.0.1": "withheld",
         "invoice.exe": "type not taken",
     }
+    remedy = f"enable it there, or take it out of enrich_with ({sandbox.misp_modules_url})."
     assert ran.manifest["problems"] == [
-        f"ER:2 Query VirusTotal: VirusTotal: failed for entry {FAILING} (Incorrect request)"
+        f"PR:2 Verify MISP modules: nowhere: not on the module server; skipped; {remedy}",
+        f"ER:2 Query VirusTotal: VirusTotal: failed for entry {FAILING} (Incorrect request)",
     ]
     # 17: answers stay with the entry that asked; AS numbers count for nothing, detections are ratios
     assert found[MD5][2:4] == ["55/70", "2"]

@@ -26,11 +26,10 @@ from misp_playbook_lib.batch_results import DONE_BEFORE, BatchRecord, BatchRow, 
 from misp_playbook_lib.batch_run import MAX_ATTEMPTS, Job, RunFigures, run_here, server_of
 from misp_playbook_lib.errors import PlaybookError, SettingsError
 from misp_playbook_lib.report import filing
-from misp_playbook_lib.report.archive import private_folder
+from misp_playbook_lib.report.archive import private_folder, write_whole
 from misp_playbook_lib.report.batches import BATCHES
 from misp_playbook_lib.state import Outcome
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from misp_playbook_lib.watch import SIGNALS, on_signal
 
 
 class Pool(Protocol):
@@ -125,7 +124,7 @@ def run_batch(
 ) -> BatchRecord:
     """Run every set of a batch that is not done yet; sets of the same list one after another, in the file's order.
 
-    SIGINT and SIGTERM end it: runs that go on are ended and archived, the others are not begun.
+    SIGINT and SIGTERM end it: runs that go on are ended and archived as interrupted, the others are not begun.
 
     Args:
         batch: what to run.
@@ -133,7 +132,7 @@ def run_batch(
         archive: where reports go; batch.json and a page are in its folder `batches`.
         vault: see `run_playbook`.
         hermetic: see `run_playbook`.
-        run_timeout: seconds that a run may take; wins over the file's.
+        run_timeout: see `run_playbook`; wins over the file's.
         again: run also what an earlier batch in this archive did with success.
         tell: called with each row as it is settled.
 
@@ -163,7 +162,7 @@ def run_batch(
                     folder=record.folder,
                     vault=vault.absolute() if vault else None,
                     hermetic=hermetic,
-                    run_timeout=run_timeout or batch.run_timeout,
+                    run_timeout=batch.run_timeout if run_timeout is None else run_timeout,
                     variables=pool.variables,
                 )
             )
@@ -222,24 +221,20 @@ def _interruptible(folder: Path) -> Iterator[threading.Event]:
     """End the batch at the first SIGINT or SIGTERM; a second one is what it always is."""
     stopped = threading.Event()
 
-    def stop(*_: object) -> None:
+    def stop(number: int) -> None:
         stopped.set()
-        (folder / ".stop").touch()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        write_whole(folder / ".stop", f"{number:d}")
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
-        yield stopped
+        with on_signal(stop):
+            yield stopped
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         (folder / ".stop").unlink(missing_ok=True)
 
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
@@ -252,9 +247,9 @@ def _executor() -> ProcessPoolExecutor:
 
 def _begin_worker() -> None:
     """Leave signals to the batch, which ends runs in order, and end when it is gone."""
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, lambda *_: None)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

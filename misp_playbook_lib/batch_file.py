@@ -145,8 +145,8 @@ def _timeout(file: _File) -> float | None:
         seconds = float(str(file.run_timeout.text))
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds < math.inf:
-        file.problem(file.run_timeout.line, "run_timeout is not a number of seconds above 0")
+    if not 0 <= seconds < math.inf:
+        file.problem(file.run_timeout.line, "run_timeout is not a number of seconds, 0 for no limit")
     return seconds
 
 

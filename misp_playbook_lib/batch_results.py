@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,7 +22,9 @@ from misp_playbook_lib.report.archive import MANIFEST, REPORT, write_whole
 from misp_playbook_lib.report.batches import BATCHES, PAGE, RESULTS
 from misp_playbook_lib.report.tables import as_text, html_text, table, visible
 from misp_playbook_lib.state import Outcome
+from misp_playbook_lib.terminal import say
 
+logger = logging.getLogger(__name__)
 DONE_BEFORE = "done before"
 NOT_RUN = "not run"
 COLUMNS = ("List", "Outcome", "Entries", "Matches", "Failures", "Report")
@@ -73,9 +76,9 @@ class BatchRecord:
 
     @property
     def worst(self) -> Outcome:
-        """How the worst run ended: a crash, then a failure, then an incomplete run; what was not run is no success."""
+        """How the worst run ended: a crash, then a failure, then an incomplete run; what was cut short is a crash."""
         outcomes = {row.outcome for row in self.rows}
-        if NOT_RUN in outcomes:
+        if outcomes & {NOT_RUN, Outcome.INTERRUPTED}:
             return Outcome.CRASHED
         return next((worst for worst in _WORST_FIRST if worst in outcomes), Outcome.SUCCESS)
 
@@ -83,7 +86,7 @@ class BatchRecord:
     def verdict(self) -> str:
         """How many runs ended how, in a line."""
         outcomes = [row.outcome for row in self.rows]
-        words = (*(outcome.value for outcome in reversed(_WORST_FIRST)), DONE_BEFORE, NOT_RUN)
+        words = (*(outcome.value for outcome in Outcome), DONE_BEFORE, NOT_RUN)
         return ", ".join(f"{outcomes.count(word):,} {word}" for word in words if word in outcomes)
 
     @property
@@ -170,24 +173,31 @@ def done_before(archive: Path, digests: Iterable[str]) -> dict[str, RunFigures]:
     wanted = set(digests)
     found: dict[str, RunFigures] = {}
     for path in sorted(archive.glob(f"{BATCHES}/*/{RESULTS}")):
-        for row in json.loads(path.read_text(encoding="utf-8"))["runs"]:
-            figures = _figures(row["figures"])
-            ended = figures is not None and figures.outcome == Outcome.SUCCESS
-            if ended and row["digest"] in wanted and figures and (archive / figures.folder / MANIFEST).is_file():
-                found[row["digest"]] = figures
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))["runs"]
+            settled = {row["digest"]: _figures(row["figures"]) for row in rows if row["digest"] in wanted}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s cannot be read (%s): it is skipped.", path, error)
+            continue
+        found |= {name: figures for name, figures in settled.items() if figures and _still_done(archive, figures)}
     return found
 
 
 @contextmanager
 def shown_results(total: int) -> Iterator[Callable[[BatchRow], None]]:
     """Print a line for each row as it is settled, over a progress bar where somebody watches."""
-    with tqdm(total=total, unit="run", disable=not sys.stderr.isatty()) as bar:
+    with tqdm(total=total, unit="run", disable=not (sys.stderr and sys.stderr.isatty())) as bar:
 
         def tell(row: BatchRow) -> None:
             bar.update()
-            tqdm.write(visible(" ".join(filter(None, [f"{row.outcome:<11}", f"{row.warninglist}:", row.message]))))
+            with tqdm.external_write_mode():
+                say(visible(" ".join(filter(None, [f"{row.outcome:<11}", f"{row.warninglist}:", row.message]))))
 
         yield tell
+
+
+def _still_done(archive: Path, figures: RunFigures) -> bool:
+    return figures.outcome == Outcome.SUCCESS and (archive / figures.folder / MANIFEST).is_file()
 
 
 def _figures(data: Mapping[str, Any] | None) -> RunFigures | None:

@@ -10,15 +10,16 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
+from misp_playbook_lib.archiving import archive_dead
+from misp_playbook_lib.errors import SettingsError
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report.archive import REPORT, RunFolder, private_folder, state_folder
 from misp_playbook_lib.report.history import find_run, read_manifest
-from misp_playbook_lib.runner import DIED, archive_dead, find_playbook, run_playbook
+from misp_playbook_lib.runner import find_playbook, run_playbook
 from misp_playbook_lib.settings import Settings, load_settings, without_services
-from misp_playbook_lib.watch import Watch
+from misp_playbook_lib.state import Outcome
 
 MAX_ATTEMPTS = 2
-INTERRUPTED = "the batch was interrupted"
 _LISTS_WRITTEN = "EN:1"
 """The last step before the first that delivers anything: up to here IN:5 sees what is there and repeats nothing."""
 _POLL = 1.0
@@ -59,7 +60,7 @@ class Job:
 
     @property
     def stop(self) -> Path:
-        """The file whose presence ends the batch."""
+        """The file whose presence ends the batch; it holds the number of the signal."""
         return self.folder / ".stop"
 
 
@@ -145,8 +146,11 @@ def run_job(job: Job, gates: Sequence[Gate]) -> RunFigures | None:
     died: list[str] = []
     left = None
     for run_id in job.attempts.read_text(encoding="utf-8").split() if job.attempts.exists() else ():
-        left = _left_behind(job, run_id)
-        if not left["message"].startswith(DIED):
+        found = _left_behind(job, run_id)
+        if found is None:
+            continue
+        left = found
+        if left["outcome"] != Outcome.INTERRUPTED:
             return _figures(job, left, died)
         died.append(run_id)
     if left and (len(died) == MAX_ATTEMPTS or not safe_to_repeat(left)):
@@ -169,8 +173,11 @@ def run_job(job: Job, gates: Sequence[Gate]) -> RunFigures | None:
             hermetic=job.hermetic,
             environ={**os.environ, **job.variables},
             folder=folder,
-            watch=Watch(job.run_timeout, lambda: INTERRUPTED if job.stop.exists() else ""),
+            run_timeout=job.run_timeout,
+            stop=lambda: int(job.stop.read_text()) if job.stop.exists() else 0,
         )
+    if not ran.archived:
+        raise SettingsError("; ".join(dict.fromkeys([ran.message, *ran.problems])))
     return _figures(job, read_manifest(ran.folder), died)
 
 
@@ -186,18 +193,14 @@ def safe_to_repeat(manifest: dict[str, Any]) -> bool:
     return wanted.dry_run or not (sends and came_so_far)
 
 
-def _left_behind(job: Job, run_id: str) -> dict[str, Any]:
-    """Archive what an attempt left whose worker died, and return its manifest, or that of one that had ended."""
-    folder = RunFolder.taken_over(job.archive, run_id)
-    if folder is not None:
-        archive_dead(
-            folder,
-            find_playbook(job.playbook),
-            job.texts,
-            vault=job.vault,
-            hermetic=job.hermetic,
-            environ={**os.environ, **job.variables},
-        )
+def _left_behind(job: Job, run_id: str) -> dict[str, Any] | None:
+    """Archive what an attempt left whose worker died, and return its manifest, or that of one that had ended.
+
+    None: the run had not begun.
+    """
+    folder = RunFolder.taken_over(job.archive, run_id, given_up=True)
+    if folder is not None and archive_dead(folder, {**os.environ, **job.variables}) is None:
+        return None
     return read_manifest(find_run(job.archive, run_id))
 
 

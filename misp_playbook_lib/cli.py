@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,9 @@ from typing import NoReturn
 
 import click
 
+from misp_playbook_lib import preparing
 from misp_playbook_lib.errors import ParameterError, PlaybookError, SettingsError
+from misp_playbook_lib.terminal import say
 
 EXIT_CODES = """\b
 Exit codes:
@@ -23,8 +24,16 @@ Exit codes:
   1  anything else: a defect, or a kernel that died
   2  wrong parameters, settings or usage; nothing was started
   3  the run failed up to or in IN; nothing follows from it, see the message
-  4  the list is as wanted, but a search, lookup or delivery failed or is incomplete
+  4  the list is as wanted, but a search, lookup, delivery or report failed or is incomplete
+  130, 143  a run was interrupted by SIGINT or SIGTERM; its report says whether the list was written
 """
+
+_run_timeout_option = click.option(
+    "--run-timeout",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="End lookups and search after so long; 0: never.  [default: an hour, and what the lookups' quota needs]",
+)
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,6 +68,7 @@ def main() -> None:
     help="Keep the report under this folder.",
 )
 @click.option("--sandbox", is_flag=True, help="Use an embedded sandbox instead of real servers.")
+@_run_timeout_option
 def run(
     playbook: str,
     assignments: Sequence[str],
@@ -66,6 +76,7 @@ def run(
     vault: Path | None,
     archive: Path,
     sandbox: bool,
+    run_timeout: float | None,
 ) -> None:
     """Run PLAYBOOK, a shipped one's name or a notebook's path, and archive its report."""
     if sandbox and vault:
@@ -74,12 +85,15 @@ def run(
     from misp_playbook_lib.parameters import PlaybookParameters  # noqa: PLC0415
     from misp_playbook_lib.report import filing  # noqa: PLC0415
     from misp_playbook_lib.settings import load_settings, without_services  # noqa: PLC0415
+    from misp_playbook_lib.watch import on_signal  # noqa: PLC0415
 
     with _told_in_a_line():
         notebook = runner.find_playbook(playbook)
-        texts = _texts(assignments, files)
+        texts = preparing.read_texts(assignments, files)
         PlaybookParameters.from_text(texts)
-        with _sandbox(sandbox) as sandbox_vault:
+        preparing.archive_left_behind(archive)
+        signals: list[int] = []
+        with on_signal(signals.append), preparing.sandbox_vault(sandbox) as sandbox_vault:
             used = sandbox_vault or vault
             load_settings(used, without_services(os.environ) if used else None)
             result = runner.run_playbook(
@@ -88,14 +102,18 @@ def run(
                 archive_folder=archive,
                 vault=used,
                 hermetic=bool(used),
-                progress=lambda step: click.echo(f"{step.code:<16} {step.status.value:<10} {step.summary}"),
+                run_timeout=run_timeout,
+                stop=lambda: signals[0] if signals else 0,
+                progress=lambda step: say(f"{step.code:<16} {step.status.value:<10} {step.summary}"),
             )
-        filing.write_index(archive)
+        if result.archived:
+            filing.write_index(archive)
     for problem in result.problems:
-        click.echo(f"! {problem}", err=True)
-    click.echo(f"\n{result.outcome.value}: {result.message}")
-    click.echo(f"Report: {result.folder / 'report.html'}")
-    sys.exit(result.outcome.exit_code)
+        say(f"! {problem}", err=True)
+    say(f"\n{result.outcome.value}: {result.message}")
+    report = result.folder / "report.html"
+    say(f"Report: {report if report.is_file() else result.folder}")
+    sys.exit(result.exit_code)
 
 
 @main.command()
@@ -142,7 +160,7 @@ def notify(run_id: str, vault: Path | None, archive: Path, *, resend: bool) -> N
 @click.option("--sandbox", is_flag=True, help="Use one embedded sandbox for all runs instead of real servers.")
 @click.option("--dry-run", is_flag=True, help="Write nothing, send nothing, ask no module; say what would be done.")
 @click.option("--again", is_flag=True, help="Run also what this archive shows to be done.")
-@click.option("--run-timeout", type=click.FloatRange(1), metavar="SECONDS", help="End a run that takes longer.")
+@_run_timeout_option
 def batch(
     file: Path,
     jobs: int | None,
@@ -170,7 +188,8 @@ def batch(
 
     with _told_in_a_line():
         wanted = read_batch(file, {"dry_run": "true"} if dry_run else {})
-        with _sandbox(sandbox) as sandbox_vault:
+        preparing.archive_left_behind(archive)
+        with preparing.sandbox_vault(sandbox) as sandbox_vault:
             used, hermetic = sandbox_vault or vault, bool(sandbox_vault or vault)
             place = batches.place(wanted, archive, jobs, cluster, used, hermetic=hermetic)
             with place as pool, shown_results(len(wanted.sets)) as tell:
@@ -184,10 +203,10 @@ def batch(
                     again=again,
                     tell=tell,
                 )
-    click.echo(record.text())
+    say(record.text())
     for line in record.not_run:
-        click.echo(f"! not run: {file}:{line}", err=True)
-    click.echo(f"Batch: {record.folder / 'index.html'}")
+        say(f"! not run: {file}:{line}", err=True)
+    say(f"Batch: {record.folder / 'index.html'}")
     sys.exit(record.worst.exit_code)
 
 
@@ -287,7 +306,8 @@ def runs(archive: Path) -> None:
     from misp_playbook_lib.report import told  # noqa: PLC0415
 
     with _told_in_a_line():
-        click.echo(told.all_runs(archive))
+        preparing.archive_left_behind(archive)
+        say(told.all_runs(archive))
 
 
 @main.command()
@@ -397,34 +417,6 @@ def _is_sandbox_vault(path: Path) -> bool:
 
 
 @contextmanager
-def _sandbox(wanted: bool) -> Iterator[Path | None]:
-    """Start the sandbox if it is wanted, and yield its vault."""
-    if not wanted:
-        yield None
-        return
-    from misp_playbook_lib.sandbox import Sandbox  # noqa: PLC0415 - only a sandbox run needs it
-
-    with tempfile.TemporaryDirectory(prefix="misp-playbook-") as folder, Sandbox() as sandbox:
-        vault = Path(folder) / "keys.py"
-        sandbox.write_vault(vault)
-        yield vault
-
-
-def _texts(assignments: Sequence[str], files: Sequence[Path]) -> dict[str, str | list[str]]:
-    from misp_playbook_lib.parameters import read_parameter_file  # noqa: PLC0415
-
-    texts: dict[str, str | list[str]] = {}
-    for path in files:
-        texts |= read_parameter_file(path)
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise ParameterError([f"-p {assignment} is not of the form name=value"])
-        texts[name.strip()] = value
-    return texts
-
-
-@contextmanager
 def _told_in_a_line() -> Iterator[None]:
     """Turn an error into its line and exit code: 2 for wrong parameters and settings, else 3."""
     try:
@@ -441,5 +433,5 @@ def _give_up(problems: Sequence[str], exit_code: int) -> NoReturn:
     from misp_playbook_lib.report.tables import visible  # noqa: PLC0415 - PrettyTable is loaded where it is needed
 
     for problem in problems:
-        click.echo(f"Error: {visible(problem)}", err=True)
+        say(f"Error: {visible(problem)}", err=True)
     sys.exit(exit_code)

@@ -1,6 +1,7 @@
 """How papermill runs a playbook's notebook: as it always does, but saved once for each code cell that ran."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,11 @@ class SavingSparingly(NBClientEngine):  # type: ignore[misc]  # papermill ships 
                 saved = time.monotonic()
             told(**cell)
 
+        run = super().execute_managed_notebook
         try:
-            super().execute_managed_notebook(nb_man, kernel_name, on_cell_executed=executed, **options)
+            # nbclient handles SIGINT and SIGTERM by itself where it runs in the main thread: it would drop the kernel.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(run, nb_man, kernel_name, on_cell_executed=executed, **options).result()
         finally:
             write_ipynb(nb_man.nb, str(path))
 

@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
 from misp_playbook_lib.errors import ParameterError, SettingsError
+from misp_playbook_lib.report.owned import temporary_folder
 from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, without_services
 
 CASES = Path("cases")
@@ -49,7 +49,7 @@ def open_lab(notebook: Path, reference: str, arguments: Sequence[str], *, sandbo
         raise SettingsError(INSTALL)
     copy = copy_playbook(notebook, case_folder(reference, today, sandbox=sandbox))
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="misp-playbook-")))
+        folder = stack.enter_context(temporary_folder())
         environment = dict(os.environ)
         if sandbox:
             environment = _start_sandbox(stack, folder)

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from misp_playbook_lib.clients.deadline import beyond_deadline
 from misp_playbook_lib.clients.misp import MispClient
 from misp_playbook_lib.clients.misp_modules import MispModulesClient
 from misp_playbook_lib.errors import PlaybookError, ServiceError, SettingsError
@@ -49,6 +50,7 @@ from misp_playbook_lib.steps.entries import read_values, refuse_findings
 from misp_playbook_lib.steps.order import in_order
 from misp_playbook_lib.steps.read_back import set_enabled
 from misp_playbook_lib.steps.retrosearch import impact, retrosearch
+from misp_playbook_lib.steps.run_time import RunTime
 
 PUBLISHED = {True: Published.YES, False: Published.NO, None: Published.BOTH}
 
@@ -73,6 +75,7 @@ class Playbook(OpenRun):
         """
         display.register()
         folder = os.environ.get(RUN_DIR_VARIABLE)
+        run_time = RunTime(Path(folder) if folder else None)
         run_id = Path(folder).name if folder else f"interactive-{uuid.uuid4().hex[:8]}"
         started = datetime.now(UTC).isoformat(timespec="seconds")
         state = RunState(run_id, Path(folder) if folder else None, started=started)
@@ -85,6 +88,7 @@ class Playbook(OpenRun):
             display.link(misp.server.url, archived=state.folder is not None)
             step.summary = misp.server.line
         opened = cls(parameters, settings, misp, state)
+        opened._lookups.need = run_time.add_lookups
         opened._go_on()
         return opened
 
@@ -220,6 +224,7 @@ class Playbook(OpenRun):
         with self.state.step("IN:5", "Create or update the MISP warninglist") as step:
             if planned.changes:
                 refuse_findings(planned.spec.findings, accept_dangerous=self.parameters.accept_dangerous)
+                self._undo.require_space(planned)
             applied = applying.apply(self.misp, planned, self._undo, dry_run=self.parameters.dry_run)
             self._applied = applied
             if applied.outcome is ApplyOutcome.UNCHANGED:
@@ -244,7 +249,8 @@ class Playbook(OpenRun):
             elif self.parameters.dry_run:
                 step.skip("Dry run: the list would be enabled.")
             elif applied.warninglist is not None:
-                with telling(self._undo, applied.plan.name):
+                # A list that was written is not left disabled.
+                with beyond_deadline(), telling(self._undo, applied.plan.name):
                     enabled = set_enabled(self.misp, applied.warninglist, self._undo, enabled=True)
                 applied = replace(applied, warninglist=enabled)
                 step.summary = "The list is enabled."
@@ -347,7 +353,7 @@ class Playbook(OpenRun):
         """EN:4. See that what was appended still stands, append it again if not, and say how the run ended."""
         with self.state.step("EN:4", "End of the playbook") as step:
             self.state.finished = True
-            with shown_waiting("EN:4", quiet=self.unattended):
+            with shown_waiting("EN:4", quiet=self.unattended), beyond_deadline():
                 repaired = self._look_again(step)
             outcome = self.state.outcome
             step.summary = "Everything was done." if outcome is Outcome.SUCCESS else "Failed or incomplete, see above."

@@ -1,16 +1,11 @@
 """Runs a playbook without hands: papermill, then the report, the archive and the exit code."""
 
-import json
 import logging
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +14,22 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 
+from misp_playbook_lib.archiving import Begun, RunResult, archive_run, list_name
 from misp_playbook_lib.engine import ENGINE
 from misp_playbook_lib.errors import ParameterError, SettingsError
-from misp_playbook_lib.model.tlp import label
 from misp_playbook_lib.notebook import check_notebook
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive
+from misp_playbook_lib.report.owned import temporary_folder
 from misp_playbook_lib.report.written import Became, Fate, what_became
-from misp_playbook_lib.settings import RUN_DIR_VARIABLE, VAULT_VARIABLE, find_vault, load_settings, without_services
-from misp_playbook_lib.state import STATE_FILE, Outcome, RunState, StepRecord, StepStatus
+from misp_playbook_lib.settings import RUN_TIMEOUT_VARIABLE, load_settings
+from misp_playbook_lib.state import Outcome, RunState, StepRecord, StepStatus
+from misp_playbook_lib.steps.run_time import DEFAULT_SECONDS
 from misp_playbook_lib.watch import Watch
 
 KERNEL_LOG = "kernel.log"
-DIED = "the process that ran it died"
 PACKAGED = Path(__file__).parent / "playbooks"
 CHECKOUT = Path(__file__).parent.parent / "playbooks"
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """How a run ended and where its artefacts are."""
-
-    run_id: str
-    outcome: Outcome
-    message: str
-    folder: Path
-    problems: tuple[str, ...]
 
 
 def find_playbook(name: str) -> Path:
@@ -74,7 +59,8 @@ def run_playbook(
     hermetic: bool = False,
     environ: Mapping[str, str] = os.environ,
     folder: archive.RunFolder | None = None,
-    watch: Watch | None = None,
+    run_timeout: float | None = None,
+    stop: Callable[[], int] = lambda: 0,
     progress: Callable[[StepRecord], None] = lambda _: None,
 ) -> RunResult:
     """Check the parameters, run the notebook, and archive whatever came of it.
@@ -87,7 +73,8 @@ def run_playbook(
         hermetic: whether to take every service variable out of the run's environment.
         environ: the run's environment.
         folder: the run's folder in the archive if it is open already.
-        watch: ends the run when it takes too long or is wanted no more.
+        run_timeout: seconds until lookups and search end; 0: no limit; None: an hour and what the lookups' quota needs.
+        stop: asked all the time; the signal for which the run must end, 0 as long as it may go on.
         progress: called with each step as it ends.
 
     Raises:
@@ -98,56 +85,29 @@ def run_playbook(
     parameters = PlaybookParameters.from_text(texts)
     given = parameters.model_dump(include=set(texts))
     folder = folder or archive.RunFolder(archive_folder)
-    started = datetime.now(UTC)
-    watch = watch or Watch()
-    environment = _environment(folder.path, vault, environ, hermetic=hermetic)
+    seconds = DEFAULT_SECONDS if run_timeout is None else run_timeout
+    begun = Begun(notebook, texts, vault, hermetic, datetime.now(UTC), seconds)
+    begun.keep(folder)
+    environment = begun.environment(folder.path, environ)
+    if run_timeout is not None:
+        environment[RUN_TIMEOUT_VARIABLE] = f"{run_timeout:g}"
+    watch = Watch(
+        stop,
+        lambda: archive.run_timeout(folder.path, seconds),
+        lambda: what_became(folder.path, "").fate is Fate.NOT_SEEN,
+    )
     crash = _execute(notebook, folder, given, environment, watch, progress)
     state = RunState.load(folder.path) or RunState(folder.run_id, crash=crash or "the playbook did not start")
     if crash and not state.crash and state.outcome is not Outcome.FAILED:
         state.crash = crash
-    if watch.reason and state.crash:
-        state.crash = f"the run was ended: {watch.reason} ({state.crash})"
-    became = what_became(folder.path, _named(parameters))
+    if watch.late and state.crash:
+        state.crash = f"the run was ended: {watch.late} ({state.crash})"
+    if crash:
+        state.signal = watch.signal
+    became = what_became(folder.path, list_name(parameters))
     if not state.finished and ("warninglist" in state.facts or became.fate is not Fate.NOT_WRITTEN):
         _tell_of_crash(parameters, state, environment, became)
-    return _archive(folder, notebook, parameters, state, started, environment)
-
-
-def archive_dead(
-    folder: archive.RunFolder,
-    notebook: Path,
-    texts: Mapping[str, str | list[str]],
-    *,
-    vault: Path | None = None,
-    hermetic: bool = False,
-    environ: Mapping[str, str] = os.environ,
-) -> RunResult:
-    """Archive what a run left behind whose process died; see `run_playbook` for the arguments."""
-    state = RunState.load(folder.path) or RunState(folder.run_id)
-    state.crash = DIED
-    _drop_half_a_notebook(folder.path / archive.NOTEBOOK)
-    started = datetime.fromisoformat(state.started) if state.started else datetime.now(UTC)
-    environment = _environment(folder.path, vault, environ, hermetic=hermetic)
-    return _archive(folder, notebook, PlaybookParameters.from_text(texts), state, started, environment)
-
-
-def _drop_half_a_notebook(path: Path) -> None:
-    """Remove a notebook whose writer died over it."""
-    with suppress(FileNotFoundError):
-        try:
-            json.loads(path.read_bytes())
-        except ValueError:
-            path.unlink()
-
-
-def _environment(folder: Path, vault: Path | None, environ: Mapping[str, str], *, hermetic: bool) -> dict[str, str]:
-    environment = without_services(environ) if hermetic else dict(environ)
-    environment[RUN_DIR_VARIABLE] = str(folder)
-    environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-    named = vault or find_vault(environment)
-    if named is not None:
-        environment[VAULT_VARIABLE] = str(named.absolute())
-    return environment
+    return archive_run(folder, begun, state, environ)
 
 
 def _execute(
@@ -166,7 +126,7 @@ def _execute(
     threading.Thread(target=_load_report, daemon=True).start()
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     try:
-        with tempfile.TemporaryDirectory(prefix="misp-playbook-") as sockets, watch:
+        with temporary_folder() as sockets, watch:
             papermill.execute_notebook(
                 str(notebook),
                 str(folder.path / archive.NOTEBOOK),
@@ -177,13 +137,15 @@ def _execute(
                 progress_bar=False,
                 shutdown_kernel="immediate",
                 cwd=str(Path.cwd()),
-                kernel_manager_class=_kernel_manager(environment, log, Path(sockets), watch),
+                kernel_manager_class=_kernel_manager(environment, log, sockets, watch, folder.locks),
                 on_cell_executed=reporter.cell_executed,
             )
     except PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}"
     except RuntimeError as error:
         return f"the kernel died: {error}"
+    except OSError as error:
+        return f"the notebook cannot be written to {folder.path}: {error.strerror}"
     finally:
         reporter.report()
         if not log.stat().st_size:
@@ -216,7 +178,9 @@ class _Progress:
                 self._tell(step)
 
 
-def _kernel_manager(environment: Mapping[str, str], log: Path, sockets: Path, watch: Watch) -> type[AsyncKernelManager]:
+def _kernel_manager(
+    environment: Mapping[str, str], log: Path, sockets: Path, watch: Watch, locks: tuple[int, ...]
+) -> type[AsyncKernelManager]:
     """Make a manager that starts the kernel on this interpreter, whatever kernelspecs the user has."""
 
     class OwnKernelManager(AsyncKernelManager):
@@ -244,9 +208,8 @@ def _kernel_manager(environment: Mapping[str, str], log: Path, sockets: Path, wa
 
         async def _async_start_kernel(self, **kwargs: Any) -> None:
             with log.open("ab") as output:
-                await super()._async_start_kernel(
-                    **{**kwargs, "env": dict(environment), "stdout": output, "stderr": output}
-                )
+                own = {"env": dict(environment), "stdout": output, "stderr": output, "pass_fds": locks}
+                await super()._async_start_kernel(**{**kwargs, **own})
             watch.started(getattr(self.provisioner, "pid", 0))
 
         start_kernel = _async_start_kernel
@@ -258,92 +221,10 @@ def _tell_of_crash(
     parameters: PlaybookParameters, state: RunState, environment: Mapping[str, str], became: Became
 ) -> None:
     """Tell the configured services that the run broke off, and what became of the list."""
-    try:
-        settings = load_settings(environ=environment)
-    except SettingsError as error:
-        title = "Tell the configured services"
-        state.steps["EN:2"] = StepRecord("EN:2", title, StepStatus.INCOMPLETE, problems=[str(error)])
-        return
     from misp_playbook_lib.steps.deliver import tell_of_crash  # noqa: PLC0415 - few runs break off
 
-    tell_of_crash(parameters, settings, state, became)
-
-
-def _archive(
-    folder: archive.RunFolder,
-    notebook: Path,
-    parameters: PlaybookParameters,
-    state: RunState,
-    started: datetime,
-    environment: Mapping[str, str],
-) -> RunResult:
-    """Write manifest, summary and report from the state alone, and put the folder into the archive."""
-    from misp_playbook_lib.report import facts, filing, runs  # noqa: PLC0415 - loaded while the kernel ran
-
-    outcome = state.outcome
-    warninglist = state.facts.get("warninglist", {}).get("name", _named(parameters))
-    message = _message(folder, state, warninglist)
-    problems = state.problems or ((state.crash,) if state.crash else ())
-    finished = datetime.now(UTC)
-    server = state.facts.get("server", {})
-    manifest = {
-        "schema": runs.SCHEMA,
-        "run_id": folder.run_id,
-        "playbook": notebook.stem,
-        "warninglist": warninglist,
-        "outcome": outcome.value,
-        "exit_code": outcome.exit_code,
-        "message": message,
-        "sandbox": bool(server.get("sandbox")),
-        "started": started.isoformat(timespec="seconds"),
-        "finished": finished.isoformat(timespec="seconds"),
-        "seconds": round((finished - started).total_seconds(), 1),
-        "parameters": parameters.model_dump(),
-        "facts": state.facts,
-        "steps": [_step(step) for step in state.steps.values()],
-        "problems": list(problems),
-        "version": metadata.version("misp-playbook"),
-    }
-    if not (folder.path / archive.SUMMARY).exists():
-        mark = label(facts.tlp(manifest["parameters"], state.facts))
-        folder.write(archive.SUMMARY, f"**{mark}**\n\n## {notebook.stem}\n\n{message}\n")
-    (folder.path / STATE_FILE).unlink(missing_ok=True)
-    done, redacted = filing.file_run(folder, manifest, notebook.parent, _secrets(environment))
-    if redacted:
-        problems = (*problems, f"{redacted} places held a secret and were redacted")
-    return RunResult(folder.run_id, outcome, message, done, tuple(problems))
-
-
-def _named(parameters: PlaybookParameters) -> str:
-    return parameters.warninglist_name or f"ID {parameters.warninglist_id}"
-
-
-def _message(folder: archive.RunFolder, state: RunState, warninglist: str) -> str:
-    """Say in a line what was done or went wrong; of a run that broke off, what became of the list."""
-    outcome = state.outcome
-    if outcome is Outcome.CRASHED:
-        crash = state.crash or "the playbook did not come to its end"
-        return f"{crash.rstrip('.')}. {what_became(folder.path, warninglist).line}"
-    if outcome is Outcome.FAILED:
-        return state.error
-    done = next((step.summary for code, step in state.steps.items() if code == "IN:5"), "")
-    return f"{done} {len(state.problems)} failed or incomplete." if outcome is Outcome.PARTIAL else done
-
-
-def _step(step: StepRecord) -> dict[str, Any]:
-    return {
-        "step": step.code,
-        "title": step.title,
-        "status": step.status.value,
-        "summary": step.summary,
-        "problems": step.problems,
-        "seconds": step.seconds,
-    }
-
-
-def _secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the secrets that must not be archived; a run whose settings cannot be read had none."""
     try:
-        return load_settings(environ=environment).secrets()
-    except SettingsError:
-        return ()
+        tell_of_crash(parameters, load_settings(environ=environment), state, became)
+    except (SettingsError, OSError) as error:  # the vault is gone, or the disk is full
+        title = "Tell the configured services"
+        state.steps["EN:2"] = StepRecord("EN:2", title, StepStatus.INCOMPLETE, problems=[str(error)])

@@ -23,6 +23,9 @@ ENVIRONMENT_PREFIX = "MISP_PLAYBOOK_"
 VAULT_VARIABLE = "MISP_PLAYBOOK_VAULT"
 RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 """Set by the runner: the run's folder, and the sign that nobody is watching."""
+RUN_TIMEOUT_VARIABLE = "MISP_PLAYBOOK_RUN_TIMEOUT"
+"""Set by the runner where somebody said how many seconds a run may take; 0: no limit."""
+_OF_THE_RUNNER = (VAULT_VARIABLE, RUN_DIR_VARIABLE, RUN_TIMEOUT_VARIABLE)
 DEFAULT_VAULTS = (Path("vault/keys.py"), Path("../vault/keys.py"))
 VAULT_LIMIT = 1 << 20
 """Bytes: a vault has about one thousand."""
@@ -171,7 +174,7 @@ def load_settings(vault: Path | None = None, environ: Mapping[str, str] | None =
     path = vault or find_vault(environ)
     values = read_vault(path) if path else {}
     variables = {name for name in environ if name.startswith(ENVIRONMENT_PREFIX)}
-    for variable in sorted(variables - {VAULT_VARIABLE, RUN_DIR_VARIABLE, *_VARIABLES}):
+    for variable in sorted(variables - {*_OF_THE_RUNNER, *_VARIABLES}):
         nearest = _nearest(variable.removeprefix(ENVIRONMENT_PREFIX).lower(), ENVIRONMENT_PREFIX)
         raise SettingsError(f"{variable} in the environment is not known{nearest}")
     values |= {_VARIABLES[name]: environ[name] for name in variables & _VARIABLES.keys() if environ[name]}
@@ -250,8 +253,11 @@ def read_vault(path: Path) -> dict[str, Any]:
 
 def without_services(environ: Mapping[str, str]) -> dict[str, str]:
     """Return `environ` without the variables that are settings, or meant to be."""
-    own = (VAULT_VARIABLE, RUN_DIR_VARIABLE)
-    return {name: value for name, value in environ.items() if name in own or not name.startswith(ENVIRONMENT_PREFIX)}
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in _OF_THE_RUNNER or not name.startswith(ENVIRONMENT_PREFIX)
+    }
 
 
 def is_loopback(url: str) -> bool:

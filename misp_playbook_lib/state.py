@@ -9,9 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from misp_playbook_lib.errors import PlaybookError
+from misp_playbook_lib.errors import PlaybookError, SettingsError
+from misp_playbook_lib.report.archive import STATE_FILE, write_whole
 
-STATE_FILE = "state.json"
 _STOPPING = ("PR", "IN")
 """Sections whose failures stop the run: from ER on, the list is written and a failure is recorded."""
 
@@ -33,11 +33,12 @@ class Outcome(StrEnum):
     PARTIAL = "partial"
     FAILED = "failed"
     CRASHED = "crashed"
+    INTERRUPTED = "interrupted"
 
     @property
     def exit_code(self) -> int:
-        """The command's exit code."""
-        return {"success": 0, "partial": 4, "failed": 3, "crashed": 1}[self]
+        """The command's exit code; of an interrupted one, the shell's for SIGINT."""
+        return {"success": 0, "partial": 4, "failed": 3, "crashed": 1, "interrupted": 130}[self]
 
 
 @dataclass(slots=True)
@@ -71,6 +72,8 @@ class RunState:
     finished: bool = False
     error: str = ""
     crash: str = ""
+    signal: int = 0
+    """What ended the run: SIGINT, SIGTERM, SIGKILL for a process that died; 0: it came to its own end."""
     steps: dict[str, StepRecord] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -109,7 +112,9 @@ class RunState:
 
     @property
     def outcome(self) -> Outcome:
-        """How the run stands: judged by the steps alone."""
+        """How the run stands: judged by the steps, and by what ended it."""
+        if self.signal:
+            return Outcome.INTERRUPTED
         if self.crash:
             return Outcome.CRASHED
         if any(step.status is StepStatus.FAILED and code.startswith(_STOPPING) for code, step in self.steps.items()):
@@ -118,25 +123,40 @@ class RunState:
             return Outcome.CRASHED
         return Outcome.PARTIAL if self.problems else Outcome.SUCCESS
 
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command that ran it: of an interrupted one, what a shell gives a signal."""
+        return 128 + self.signal if self.signal else self.outcome.exit_code
+
     def save(self) -> None:
-        """Write the state whole or not at all."""
+        """Write the state whole or not at all.
+
+        Raises:
+            SettingsError: it cannot be written.
+
+        """
         if self.folder is None:
             return
         data = asdict(self)
         del data["folder"]
-        temporary = self.folder / f".{STATE_FILE}"
-        temporary.write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")
-        temporary.replace(self.folder / STATE_FILE)
+        try:
+            write_whole(self.folder / STATE_FILE, json.dumps(data, ensure_ascii=False, indent=1))
+        except OSError as error:
+            raise SettingsError(
+                f"The record of the run cannot be written to {self.folder} ({error.strerror}): make room there."
+            ) from None
 
     @classmethod
     def load(cls, folder: Path) -> "RunState | None":
-        """Read what a run left behind, None if it did not come so far."""
+        """Read what a run left behind, None if it did not come so far; a file that cannot be read counts as a crash."""
         try:
-            data = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+            data = json.loads((folder / STATE_FILE).read_text(encoding="utf-8", errors="surrogatepass"))
+            steps = {
+                code: StepRecord(**{**step, "status": StepStatus(step["status"])})
+                for code, step in data.pop("steps").items()
+            }
+            return cls(folder=folder, steps=steps, **data)
         except FileNotFoundError:
             return None
-        steps = {
-            code: StepRecord(**{**step, "status": StepStatus(step["status"])})
-            for code, step in data.pop("steps").items()
-        }
-        return cls(folder=folder, steps=steps, **data)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return cls(folder.name, folder, crash=f"{STATE_FILE}, what the run had done, cannot be read ({error})")

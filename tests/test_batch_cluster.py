@@ -45,7 +45,7 @@ def test_the_same_file_runs_on_a_cluster_and_a_dead_workers_run_goes_to_another(
     assert ran.exit_code == 0, ran.output
     assert ran.outcomes == ["success"] * 3
     assert len(ran.record["runs"][1]["figures"]["died"]) == 1
-    assert sorted(one["outcome"] for one in ran.manifests) == ["crashed", *["success"] * 3]
+    assert sorted(one["outcome"] for one in ran.manifests) == ["interrupted", *["success"] * 3]
     assert list(ran.archive.glob(".probe-*")) == []
 
 
@@ -77,8 +77,8 @@ def test_a_signal_ends_the_runs_on_the_workers(cluster: str, tmp_path: Path) -> 
     process.send_signal(signal.SIGINT)
     ran = ended(tmp_path, process)
     assert ran.exit_code == 1
-    assert ran.outcomes == ["crashed"]
-    assert "the batch was interrupted" in ran.manifests[0]["message"]
+    assert ran.outcomes == ["interrupted"]
+    assert ran.manifests[0]["message"].startswith("interrupted by SIGINT")
 
 
 def test_what_workers_lack_is_told_for_each_before_anything_runs(cluster: str, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ matrix:
     )
     assert problems(path) == [
         "1: playbok is no key of a batch file: did you mean playbook?",
-        "2: run_timeout is not a number of seconds above 0",
+        "2: run_timeout is not a number of seconds, 0 for no limit",
         "4: warninglist_type is none of string, substring, hostname, cidr, regex or empty (did you mean hostname?)",
         "5: warninglist_name is no key of a batch file: parameters stand under defaults, runs or matrix",
         "8: warninglst_values is no parameter: did you mean warninglist_values?",
@@ -138,7 +138,10 @@ matrix:
         ("runs:\n\t- warninglist_name: a\n", "2: this is not YAML: found character"),
         ('runs: [{warninglist_name: "\\ud800"}]\n', "1: warninglist_name holds half a character"),
         ("defaults: &all {tlp: red}\nruns:\n  - <<: *all\n", "3: << is neither a value nor a list of values"),
-        ("run_timeout: -1\nmatrix: {warninglist_name: [One]}\n", "1: run_timeout is not a number of seconds above 0"),
+        (
+            "run_timeout: -1\nmatrix: {warninglist_name: [One]}\n",
+            "1: run_timeout is not a number of seconds, 0 for no limit",
+        ),
     ],
 )
 def test_a_file_that_is_no_batch_is_refused_in_words(tmp_path: Path, text: str, problem: str) -> None:

@@ -207,11 +207,12 @@ class LookupStatus(StrEnum):
     TYPE_NOT_TAKEN = "type not taken"
     WITHHELD = "withheld"
     NOT_ASKED = "not asked"
+    DEADLINE = "not asked: deadline"
 
     @property
     def could_not_ask(self) -> bool:
         """Whether an answer was wanted and none came: such a lookup makes a run partial."""
-        return self.name in {"RATE_LIMITED", "KEY_REFUSED", "FAILED", "UNKNOWN", "OUT_OF_BUDGET"}
+        return self.name in {"RATE_LIMITED", "KEY_REFUSED", "FAILED", "UNKNOWN", "OUT_OF_BUDGET", "DEADLINE"}
 
 
 class EnrichmentKind(StrEnum):
@@ -266,12 +267,13 @@ class LookupResult:
 
 @dataclass(frozen=True, slots=True)
 class LookupResults:
-    """Every question to one module; `note` says why (some) entries were not asked about, `interrupted` by whom."""
+    """Every question to one module; `note` says why (some) entries were not asked about, `waited` in seconds."""
 
     module: str
     lookups: tuple[LookupResult, ...]
     note: str = ""
     interrupted: bool = False
+    waited: float = 0.0
 
     @property
     def rows(self) -> tuple[LookupResult, ...]:

@@ -82,6 +82,7 @@ def lookups(result: LookupResults) -> dict[str, Any]:
         "asked": result.asked,
         "cached": result.cached,
         "calls": result.calls,
+        "waited": round(result.waited, 1),
         "new_indicators": len(result.enrichments([EnrichmentKind.INDICATOR])),
         "statuses": {status.value: count for status in LookupStatus if (count := result.count(status))},
     }

@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from misp_playbook_lib.errors import ParameterError
-from misp_playbook_lib.report import archive, batches, index, runs
+from misp_playbook_lib.report import archive, batches, index, runs, undo
 
 LOCK = ".lock"
 _REMOVED = ".removed"
@@ -25,9 +25,12 @@ def file_run(
 
     Args:
         folder: the run's folder, with its notebook and whatever the run left.
-        manifest: run.json but for `since`, which is added.
+        manifest: run.json but for `since`, which is added, with what goes wrong here.
         pictures: the folder of the notebook's pictures.
         secrets: what must not be archived in any form.
+
+    Raises:
+        OSError: it cannot be written there; the folder stays where it is.
 
     """
     place = folder.path.parent.parent
@@ -41,6 +44,13 @@ def file_run(
             redacted = max(redacted, _complete(folder, manifest, before, pictures, hidden))
         done = folder.finish()
     return done, redacted
+
+
+def note_problem(manifest: dict[str, Any], problem: str) -> None:
+    """Note in run.json what went wrong after the run itself: what was a success is partial."""
+    manifest["problems"].append(problem)
+    if manifest["outcome"] == "success":
+        manifest.update(outcome="partial", exit_code=4)
 
 
 def write_index(place: Path) -> None:
@@ -61,7 +71,8 @@ def prune(place: Path, keep: str) -> tuple[runs.Run, ...]:
     if not place.is_dir():
         raise ParameterError([f"There is no archive {place}"])
     with _turn(place):
-        going = runs.outdated(runs.read(place), keep, datetime.now(UTC))
+        outdated = runs.outdated(runs.read(place), keep, datetime.now(UTC))
+        going = tuple(run for run in outdated if not _may_need_undo(run))
         for run in going:
             aside = archive.private_folder(place / archive.INCOMPLETE) / f"{run.run_id}{_REMOVED}"
             run.folder.rename(aside)
@@ -71,6 +82,11 @@ def prune(place: Path, keep: str) -> tuple[runs.Run, ...]:
             shutil.rmtree(aside)
         _write_index(place)
     return going
+
+
+def _may_need_undo(run: runs.Run) -> bool:
+    """Tell whether a run was interrupted after it sent something: what undoes it is not removed."""
+    return run.outcome == "interrupted" and (run.folder / undo.HEADER).exists()
 
 
 def _turn(place: Path) -> FileLock:
@@ -93,7 +109,14 @@ def _complete(
     from misp_playbook_lib.report import html  # noqa: PLC0415 - nbconvert is loaded while the kernel runs
 
     manifest["since"] = _since(before, runs.summed_up(folder.path, manifest | {"since": None}))
-    folder.write(archive.REPORT, html.render(folder.path / archive.NOTEBOOK, manifest, pictures))
+    try:
+        page = html.render(folder.path / archive.NOTEBOOK, manifest, pictures)
+    except Exception as error:  # noqa: BLE001 - whatever a renderer breaks on, the run's record must not be lost
+        problem = f"The report could not be rendered ({type(error).__name__}: {error}): see {archive.MANIFEST}"
+        if problem not in manifest["problems"]:
+            note_problem(manifest, problem)
+    else:
+        folder.write(archive.REPORT, page)
     folder.write_json(archive.MANIFEST, manifest)
     redacted = folder.redact(secrets)
     if redacted:

@@ -2,14 +2,18 @@
 
 import csv
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from misp_playbook_lib.errors import ParameterError
+from misp_playbook_lib.report import runs
 from misp_playbook_lib.report.archive import MANIFEST, is_folder_name, write_whole
 from misp_playbook_lib.report.exports import MATCHES
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,11 @@ def previous_run(archive: Path, server: str, list_id: int) -> PreviousRun | None
         matches = manifest_file.parent / MATCHES
         if not matches.is_file():
             continue
-        manifest = read_manifest(manifest_file.parent)
+        try:
+            manifest = read_manifest(manifest_file.parent)
+        except ParameterError as error:
+            logger.warning("%s It is skipped.", error)
+            continue
         facts = manifest["facts"]
         same = (facts.get("server", {}).get("url"), facts.get("warninglist", {}).get("id")) == (server, list_id)
         if same and not manifest["parameters"].get("dry_run"):
@@ -54,8 +62,18 @@ def find_run(archive: Path, run_id: str) -> Path:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a run's run.json."""
-    loaded: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    """Return a run's run.json.
+
+    Raises:
+        ParameterError: it cannot be read.
+
+    """
+    path = folder / MANIFEST
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        runs.summed_up(folder, loaded)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ParameterError([f"{path} cannot be read ({error}): repair it, or remove the run."]) from None
     return loaded
 
 

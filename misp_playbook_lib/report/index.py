@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 
-from misp_playbook_lib.report.archive import REPORT, write_whole
+from misp_playbook_lib.report.archive import MANIFEST, REPORT, write_whole
 from misp_playbook_lib.report.batches import Batches, BatchLine
 from misp_playbook_lib.report.runs import Run, Runs
 from misp_playbook_lib.report.tables import Own, Table, as_html, html_text, plain_text, table
@@ -13,7 +13,11 @@ from misp_playbook_lib.report.tables import Own, Table, as_html, html_text, plai
 INDEX = "index.html"
 
 _TEMPLATE = Path(__file__).parent / "template"
-_SIGNS = {"success": "✓ success", "partial": "! partial", "failed": "✗ failed", "crashed": "✗ crashed"}
+_SIGNS = {
+    "success": "✓ success",
+    "partial": "! partial",
+    **{outcome: f"✗ {outcome}" for outcome in ("failed", "crashed", "interrupted")},
+}
 _COLUMNS = ("Run", "Outcome", "Entries", "Matches", "New indicators", "Since the run before", "What it says")
 
 
@@ -92,7 +96,8 @@ def _history(archive: Path, name: str, runs: Sequence[Run]) -> Table:
 
 
 def _link(archive: Path, run: Run) -> Own:
-    return _dated(run.started, run.run_id, (run.folder / REPORT).relative_to(archive))
+    page = run.folder / REPORT
+    return _dated(run.started, run.run_id, (page if page.is_file() else run.folder / MANIFEST).relative_to(archive))
 
 
 def _dated(started: str, identity: str, page: Path) -> Own:

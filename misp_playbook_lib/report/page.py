@@ -14,6 +14,8 @@ FIRST_PROBLEMS = 8
 """Problems that the top of a report shows at once; the rest are a click away."""
 
 _TOLD = ("IN:5", "IN:6", "ER:1", "ER:2", "ER:3", "EN:2", "EN:3")
+_NOTEWORTHY = 0.1
+"""Seconds from which on a step is shown among those that took time."""
 _LIBRARIES = ("misp-playbook", "pymisp", "papermill", "nbconvert", "requests")
 
 
@@ -61,7 +63,7 @@ def page(manifest: Mapping[str, Any]) -> Page:
         figures=tuple(_figures(manifest)),
         who=tuple(_who(manifest, server)),
         statuses={one["step"]: one["status"] for one in steps},
-        tables=(_steps(steps), _parameters(parameters), _versions(manifest, server)),
+        tables=(_times(manifest), _steps(steps), _parameters(parameters), _versions(manifest, server)),
     )
 
 
@@ -111,6 +113,18 @@ def _steps(steps: Iterable[Mapping[str, Any]]) -> Table:
     return table("Steps", ("Step", "Title", "Status", "Seconds", "What it says"), rows)
 
 
+def _times(manifest: Mapping[str, Any]) -> Table:
+    """Show where the time went: the slowest steps first, then what is in no step, then what waited beside them."""
+    steps = sorted(manifest["steps"], key=lambda one: one["seconds"], reverse=True)
+    rows = [(f"{one['step']} {one['title']}", one["seconds"]) for one in steps if one["seconds"] >= _NOTEWORTHY]
+    rest = max(0.0, manifest["seconds"] - sum(one["seconds"] for one in steps))
+    rows.append(("Outside the steps: starting, and what runs between them", rest))
+    for module, one in manifest["facts"].get("lookups", {}).items():
+        if one.get("waited"):
+            rows.append((f"{module}: waiting for the quota of its key, beside the steps", one["waited"]))
+    return table("Where the time went", ("What", "Seconds"), [(what, f"{seconds:,.1f}") for what, seconds in rows])
+
+
 def _said(step: Mapping[str, Any]) -> str:
     return " ".join(filter(None, [step["summary"], *step["problems"]]))
 
@@ -130,10 +144,15 @@ def _value(value: Any) -> str:
 _SHOWN = 50
 
 
+def _limit(seconds: float | None) -> str:
+    return f"{seconds:,.0f} seconds" if seconds else "none"
+
+
 def _versions(manifest: Mapping[str, Any], server: Mapping[str, Any]) -> Table:
     rows = [
         ("Started", manifest["started"]),
         ("Finished", manifest["finished"]),
+        ("Run timeout", _limit(manifest.get("run_timeout"))),
         ("MISP", server.get("version", "not connected")),
         ("Python", platform.python_version()),
         *((name, metadata.version(name)) for name in _LIBRARIES),

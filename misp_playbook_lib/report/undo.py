@@ -10,7 +10,6 @@
 """
 
 import json
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,7 +26,14 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistEntry,
     WarninglistType,
 )
-from misp_playbook_lib.report.archive import INCOMPLETE, is_folder_name, private_folder, state_folder, write_whole
+from misp_playbook_lib.report.archive import (
+    INCOMPLETE,
+    is_folder_name,
+    private_folder,
+    require_space,
+    state_folder,
+    write_whole,
+)
 from misp_playbook_lib.report.tables import visible
 
 BEFORE = "warninglist-before.json"
@@ -39,6 +45,11 @@ NOT_WRITTEN = "not_written"
 """Where the header says that MISP did not carry out what was sent."""
 KEPT_DAYS = 90
 """How long what undoes an interactive run is kept at least; runs of the archive keep theirs as long as they are."""
+SPACE = 16 << 20
+"""Bytes that report, notebook and tables of a run may take beside the list itself."""
+COPIES = 6
+"""How often the entries are written to the run folder: to undo the run, as tables, and in its report."""
+_ROW = 40
 LONG = 200
 """Lines of a diff from which on a plan is kept in full beside the first of them that are shown."""
 
@@ -70,6 +81,17 @@ class UndoRecord:
     def begin(self) -> None:
         """Begin another write: what was read back before it is not its own."""
         self._seen = False
+
+    def require_space(self, plan: WarninglistPlan) -> None:
+        """See that there is room for what undoes a plan, and for what the run leaves after it.
+
+        Raises:
+            SettingsError: there is not.
+
+        """
+        lists = (*plan.entries, *(plan.current.entries if plan.current else ()))
+        size = sum(len(entry.value) + len(entry.comment) + _ROW for entry in lists)
+        require_space(self.folder, SPACE + COPIES * size)
 
     def planned(self, plan: WarninglistPlan) -> bool:
         """Keep a long plan in full; say whether it is one."""
@@ -103,11 +125,6 @@ class UndoRecord:
         if not first:
             header["entries_before"] = read(self.folder / HEADER)["entries_before"]
         self._write(HEADER, json.dumps(header, ensure_ascii=False, indent=1))
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
         self._unclear_before, self._unclear = self._unclear, True
         if self.folder.parent == _interactive():
             _drop_outdated()
@@ -230,12 +247,7 @@ def find(archive: Path, run_id: str) -> Path:
 
 
 def undoable(archive: Path) -> tuple[Undoable, ...]:
-    """Return the runs that can be undone, the latest first.
-
-    Raises:
-        ParameterError: what one of them kept cannot be read.
-
-    """
+    """Return the runs that can be undone, the latest first; one whose record cannot be read says so as its state."""
     headers = (header for parent in (archive, state_folder()) for header in parent.glob(f"*/*/{HEADER}"))
     return tuple(sorted(map(_undoable, headers), key=lambda one: one.time, reverse=True))
 
@@ -257,10 +269,7 @@ def _interactive() -> Path:
 
 def _drop_outdated() -> None:
     """Remove what interactive runs kept whose time is over, but for each list's last; one that will not go stays."""
-    kept = []
-    for path in _interactive().glob(f"*/{HEADER}"):
-        with suppress(ParameterError):
-            kept.append((_undoable(path), path))
+    kept = [(one, path) for path in _interactive().glob(f"*/{HEADER}") if (one := _undoable(path)).time]
     oldest = (datetime.now(UTC) - timedelta(days=KEPT_DAYS)).isoformat(timespec="seconds")
     lists: set[tuple[str, str]] = set()
     for one, path in sorted(kept, key=lambda found: found[0].time, reverse=True):
@@ -293,7 +302,8 @@ def _undoable(path: Path) -> Undoable:
             state=f"restored by {header['restored']}" if "restored" in header else state,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ParameterError([f"{path} cannot be read ({error}): repair or remove it."]) from None
+        words = f"cannot be read ({error}): repair or remove {path}"
+        return Undoable(path.parent.name, "", "", "", 0, None, None, words)
 
 
 def read(path: Path) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from misp_playbook_lib.clients.deadline import beyond_deadline
 from misp_playbook_lib.errors import SettingsError
 from misp_playbook_lib.model.results import ApplyOutcome, Delivery, DeliveryStatus
 from misp_playbook_lib.parameters import NOTIFY_ON_CHANGE, PlaybookParameters
@@ -108,7 +109,8 @@ class Deliveries:
         result, theirs = _result(summary), digest(messages)
         earlier = self._log.find(service, result)
         goes_on = earlier is not None and earlier.messages == theirs and not (again and earlier.whole)
-        delivery = send_all(notifier, messages, earlier.parts if earlier and goes_on else 0)
+        with beyond_deadline():
+            delivery = send_all(notifier, messages, earlier.parts if earlier and goes_on else 0)
         delivery = _with_remedy(notifier, delivery, self._state.run_id if self._state.folder else "")
         whole, unsure = delivery.status is DeliveryStatus.SENT, delivery.status is DeliveryStatus.MAY_HAVE_ARRIVED
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"

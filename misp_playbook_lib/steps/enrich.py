@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from misp_playbook_lib.clients.deadline import seconds_left
 from misp_playbook_lib.clients.misp_modules import MispModulesClient
 from misp_playbook_lib.errors import RateLimited, ServiceError, ServiceUnavailable
 from misp_playbook_lib.model.indicators import Indicator
@@ -49,6 +50,8 @@ class Progress:
     done: int = 0
     asking: str = ""
     seconds_left: float = 0.0
+    waited: float = 0.0
+    """Seconds spent on waiting until the next question may be put."""
 
 
 @dataclass(slots=True)
@@ -69,6 +72,8 @@ class Asking:
     stop: threading.Event = field(default_factory=threading.Event)
     pause: Callable[[float], object] | None = None
     progress: Progress = field(default_factory=Progress)
+    need: Callable[[float], object] = lambda _: None
+    """Told, before the first question, about how many seconds all of them will take."""
 
     def control_answered(self) -> bool:
         """Tell whether the module answered its control question with this key within a day."""
@@ -85,8 +90,10 @@ class Asking:
         return (Indicator(f"{control.type} with key {key_digest(self.key)}", control.value),) if control else ()
 
     def sleep(self, seconds: float) -> None:
-        """Wait, unless there is nothing to wait for or the questions are ended."""
+        """Wait, unless there is nothing to wait for or the questions are ended; not beyond the run's deadline."""
+        seconds = min(seconds, seconds_left())
         if seconds > 0:
+            self.progress.waited += seconds
             (self.pause or self.stop.wait)(seconds)
 
 
@@ -139,13 +146,17 @@ class _Queue:
 
     def work_off(self) -> dict[Indicator, LookupResult]:
         """Put one question after the other until none is left, or none may be put any more."""
-        while self._waiting and not self._asking.stop.is_set():
+        self._tell()
+        self._asking.need(self._asking.progress.seconds_left)
+        while self._waiting and not self._asking.stop.is_set() and seconds_left() > 0:
             booking = self._reserve(self._waiting.keys())
             if isinstance(booking, UsedUp):
                 self._drop_all(LookupStatus.OUT_OF_BUDGET, _used_up(booking))
             elif booking:
                 self._put(booking)
-        self._drop_all(LookupStatus.NOT_ASKED, INTERRUPTED)
+        if self._asking.stop.is_set():
+            self._drop_all(LookupStatus.NOT_ASKED, INTERRUPTED)
+        self._drop_all(LookupStatus.DEADLINE, "run again to go on")
         self._asking.progress.asking = ""
         return self._results
 
@@ -154,7 +165,7 @@ class _Queue:
         asking = self._asking
         self._tell()
         asking.sleep(self._last + asking.wait - asking.now())
-        while not asking.stop.is_set():
+        while not asking.stop.is_set() and seconds_left() > 0:
             if asking.ledger is None:
                 return Booking("", next(iter(costs)))
             booking = asking.ledger.reserve(costs, asking.now())

@@ -65,6 +65,8 @@ class LookupDesk:
         self._parameters = parameters
         self._settings = settings
         self._jobs: dict[str, _Job] = {}
+        self.need: Callable[[float], object] = lambda _: None
+        """Told about how many seconds the questions to a module will take, before they are put."""
 
     def use(self, parameters: PlaybookParameters) -> None:
         """Work by other parameters from here on; what was begun by others as to what may be asked is ended."""
@@ -125,7 +127,7 @@ class LookupDesk:
                 note = f"Not asked: {NOTHING_ADDED}."
             if self._parameters.dry_run and questions:
                 note = f"{_price(asking, lookups)} {note}".strip()
-            return LookupResults(module.row.name, lookups, note)
+            return LookupResults(module.row.name, lookups, note, waited=progress.waited)
 
     def _sort_out(
         self, module: ModuleAvailability, plan: WarninglistPlan, asking: Asking
@@ -159,7 +161,7 @@ class LookupDesk:
         ):
             ledger = QuotaLedger(key, quota) if quota.limited else None
             wait = self._parameters.misp_modules_wait
-            yield Asking(client, row, key, cache, ledger, wait, stop=stop, progress=progress)
+            yield Asking(client, row, key, cache, ledger, wait, stop=stop, progress=progress, need=self.need)
             if ledger:
                 ledger.close()
 

@@ -15,7 +15,13 @@ from typing import Any
 
 from misp_playbook_lib.clients.misp import MispClient
 from misp_playbook_lib.clients.misp_attributes import Row
-from misp_playbook_lib.errors import AuthenticationFailed, PermissionDenied, RateLimited, ServiceError
+from misp_playbook_lib.errors import (
+    AuthenticationFailed,
+    DeadlineReached,
+    PermissionDenied,
+    RateLimited,
+    ServiceError,
+)
 from misp_playbook_lib.steps.queries import LIMIT, Chunks, Query, Source, Windows, halves, split
 
 IN_FLIGHT = 2
@@ -30,7 +36,7 @@ CLOSING = 4
 """A closing window may hold one in so many of `limit`: one that holds more is read for nothing but its sample."""
 PASSES = 4
 """How often a scan tries to close with one answer, before it reads what is left in several."""
-_HOPELESS = (AuthenticationFailed, PermissionDenied, RateLimited)
+_HOPELESS = (AuthenticationFailed, DeadlineReached, PermissionDenied, RateLimited)
 
 
 class Scan:

@@ -18,8 +18,9 @@ from misp_playbook_lib.batch_file import Batch, ParameterSet
 from misp_playbook_lib.batch_run import RunFigures
 from misp_playbook_lib.report.archive import MANIFEST, REPORT, write_whole
 from misp_playbook_lib.report.batches import BATCHES, PAGE, RESULTS
-from misp_playbook_lib.report.tables import as_text, html_text, table, visible
+from misp_playbook_lib.report.tables import as_text, html_text, table
 from misp_playbook_lib.state import Outcome
+from misp_playbook_lib.untrusted import visible
 
 DONE_BEFORE = "done before"
 NOT_RUN = "not run"

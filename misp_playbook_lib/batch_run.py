@@ -195,7 +195,6 @@ def _left_behind(job: Job, run_id: str) -> dict[str, Any]:
             find_playbook(job.playbook),
             job.texts,
             vault=job.vault,
-            hermetic=job.hermetic,
             environ={**os.environ, **job.variables},
         )
     return read_manifest(find_run(job.archive, run_id))

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from traceback import format_exception
 from typing import NoReturn
 
 import click
 
 from misp_playbook_lib.errors import ParameterError, PlaybookError, SettingsError
+from misp_playbook_lib.untrusted import visible
 
 EXIT_CODES = """\b
 Exit codes:
@@ -30,6 +32,10 @@ Exit codes:
 @click.version_option(package_name="misp-playbook")
 def main() -> None:
     """Run security playbooks for MISP and keep their reports."""
+    # A defect's traceback quotes what it failed on.
+    sys.excepthook = lambda kind, error, trace: _say(
+        *"".join(format_exception(kind, error, trace)).split("\n"), err=True
+    )
 
 
 @main.command(epilog=EXIT_CODES)
@@ -68,8 +74,10 @@ def run(
     from misp_playbook_lib import runner  # noqa: PLC0415 - papermill takes half a second that --help need not pay
     from misp_playbook_lib.parameters import PlaybookParameters  # noqa: PLC0415
     from misp_playbook_lib.report import filing  # noqa: PLC0415
+    from misp_playbook_lib.settings import learn_secrets  # noqa: PLC0415
 
     with _told_in_a_line():
+        learn_secrets(vault, os.environ)
         notebook = runner.find_playbook(playbook)
         texts = _texts(assignments, files)
         PlaybookParameters.from_text(texts)
@@ -80,13 +88,12 @@ def run(
                 archive_folder=archive,
                 vault=sandbox_vault or vault,
                 hermetic=bool(sandbox_vault or vault),
-                progress=lambda step: click.echo(f"{step.code:<16} {step.status.value:<10} {step.summary}"),
+                progress=lambda step: _say(f"{step.code:<16} {step.status.value:<10} {step.summary}"),
             )
         filing.write_index(archive)
     for problem in result.problems:
-        click.echo(f"! {problem}", err=True)
-    click.echo(f"\n{result.outcome.value}: {result.message}")
-    click.echo(f"Report: {result.folder / 'report.html'}")
+        _say(f"! {problem}", err=True)
+    _say("", f"{result.outcome.value}: {result.message}", f"Report: {result.folder / 'report.html'}")
     sys.exit(result.outcome.exit_code)
 
 
@@ -109,9 +116,9 @@ def notify(run_id: str, vault: Path | None, archive: Path) -> None:
         settings = load_settings(vault, without_services(os.environ) if vault else None)
         delivered = deliver_later(archive, run_id, settings)
     for one in delivered:
-        click.echo(f"{one.service}: {one.status}. {one.detail}")
+        _say(f"{one.service}: {one.status}. {one.detail}")
     if not delivered:
-        click.echo(f"Run {run_id} has nothing left to deliver.")
+        _say(f"Run {run_id} has nothing left to deliver.")
     if any(one.status is DeliveryStatus.FAILED for one in delivered):
         sys.exit(4)
 
@@ -158,9 +165,11 @@ def batch(
     from misp_playbook_lib import batch as batches  # noqa: PLC0415
     from misp_playbook_lib.batch_file import read_batch  # noqa: PLC0415
     from misp_playbook_lib.batch_results import shown_results  # noqa: PLC0415
+    from misp_playbook_lib.settings import learn_secrets  # noqa: PLC0415
 
     texts: dict[str, str | list[str]] = {}
     with _told_in_a_line():
+        learn_secrets(vault, os.environ)
         wanted = read_batch(file, {"dry_run": "true"} if dry_run else {})
         with _sandbox(sandbox, texts) as sandbox_vault:
             used, hermetic = sandbox_vault or vault, bool(sandbox_vault or vault)
@@ -177,10 +186,10 @@ def batch(
                     again=again,
                     tell=tell,
                 )
-    click.echo(record.text())
+    _say(*record.text().split("\n"))
     for line in record.not_run:
-        click.echo(f"! not run: {file}:{line}", err=True)
-    click.echo(f"Batch: {record.folder / 'index.html'}")
+        _say(f"! not run: {file}:{line}", err=True)
+    _say(f"Batch: {record.folder / 'index.html'}")
     sys.exit(record.worst.exit_code)
 
 
@@ -194,7 +203,7 @@ def describe(playbook: str) -> None:
     with _told_in_a_line():
         notebook = runner.find_playbook(playbook)
         columns = ("Step", "Parameter", "Type", "Default", "Help")
-        click.echo(as_text(table(f"Parameters of {notebook.stem}", columns, parameters.describe())))
+        _say(*as_text(table(f"Parameters of {notebook.stem}", columns, parameters.describe())).split("\n"))
 
 
 @main.command()
@@ -210,7 +219,7 @@ def doctor(as_json: bool, vault: Path | None, archive: Path, misp_modules_url: s
     from misp_playbook_lib import doctor as checkup  # noqa: PLC0415
 
     checks = checkup.examine(vault, archive, misp_modules_url)
-    click.echo(checkup.render(checks, as_json=as_json))
+    _say(*checkup.render(checks, as_json=as_json).split("\n"))
     if any(check.health is checkup.Health.ERROR for check in checks):
         sys.exit(3)
 
@@ -246,7 +255,7 @@ def sandbox(
     with running:
         if write_vault:
             running.write_vault(write_vault)
-        click.echo(json.dumps(running.addresses()))
+        click.echo(json.dumps(running.addresses()))  # with its keys, which are no secrets
         stopped.wait()
 
 
@@ -268,7 +277,7 @@ def restore(run_id: str, force: bool, dry_run: bool, vault: Path | None, archive
     from misp_playbook_lib.steps import restore as restoring  # noqa: PLC0415 - PyMISP takes half a second
 
     with _told_in_a_line():
-        restoring.restore_run(archive, run_id, vault, force=force, dry_run=dry_run, tell=click.echo)
+        restoring.restore_run(archive, run_id, vault, force=force, dry_run=dry_run, tell=_say)
 
 
 @main.command()
@@ -278,7 +287,7 @@ def runs(archive: Path) -> None:
     from misp_playbook_lib.report import told  # noqa: PLC0415
 
     with _told_in_a_line():
-        click.echo(told.all_runs(archive))
+        _say(*told.all_runs(archive).split("\n"))
 
 
 @main.command()
@@ -289,7 +298,7 @@ def show(run_id: str, archive: Path) -> None:
     from misp_playbook_lib.report import history, told  # noqa: PLC0415
 
     with _told_in_a_line():
-        click.echo(told.one_run(history.find_run(archive, run_id)))
+        _say(*told.one_run(history.find_run(archive, run_id)).split("\n"))
 
 
 @main.command()
@@ -301,7 +310,7 @@ def diff(before: str, after: str, archive: Path) -> None:
     from misp_playbook_lib.report import history, told  # noqa: PLC0415
 
     with _told_in_a_line():
-        click.echo(told.two_runs(history.find_run(archive, before), history.find_run(archive, after)))
+        _say(*told.two_runs(history.find_run(archive, before), history.find_run(archive, after)).split("\n"))
 
 
 @main.command()
@@ -316,8 +325,8 @@ def prune(keep: str, archive: Path) -> None:
     with _told_in_a_line():
         removed = filing.prune(archive, keep)
     for run in removed:
-        click.echo(f"removed {run.run_id} {run.warninglist}")
-    click.echo(f"{len(removed):,} runs removed.")
+        _say(f"removed {run.run_id} {run.warninglist}")
+    _say(f"{len(removed):,} runs removed.")
 
 
 @main.command()
@@ -335,7 +344,8 @@ def check(file: Path, list_type: str, as_json: bool, accept_dangerous: bool) -> 
 
     with _told_in_a_line():
         findings = checking.check_file(file, list_type)
-    click.echo(checking.render(file, findings, as_json=as_json), nl=bool(findings) or as_json)
+    if findings or as_json:
+        _say(*checking.render(file, findings, as_json=as_json).split("\n"))
     if blocking([found for _, found in findings], accept_dangerous=accept_dangerous):
         sys.exit(3)
 
@@ -353,7 +363,7 @@ def init(vault: Path) -> None:
     with _told_in_a_line():
         first.make_vault(vault)
     checks = checkup.examine(vault, Path("reports"), "http://127.0.0.1:6666")
-    click.echo(checkup.render(checks, as_json=False))
+    _say(*checkup.render(checks, as_json=False).split("\n"))
     if any(check.health is checkup.Health.ERROR for check in checks):
         sys.exit(3)
 
@@ -418,8 +428,10 @@ def _told_in_a_line() -> Iterator[None]:
 
 
 def _give_up(problems: Sequence[str], exit_code: int) -> NoReturn:
-    from misp_playbook_lib.report.tables import visible  # noqa: PLC0415 - PrettyTable is loaded where it is needed
-
-    for problem in problems:
-        click.echo(f"Error: {visible(problem)}", err=True)
+    _say(*(f"Error: {problem}" for problem in problems), err=True)
     sys.exit(exit_code)
+
+
+def _say(*lines: str, err: bool = False) -> None:
+    """Print lines, of which what is from outside sets no title, clears no screen, and makes no line of its own."""
+    click.echo("\n".join(map(visible, lines)), err=err)

@@ -23,8 +23,9 @@ from misp_playbook_lib.engine import ENGINE
 from misp_playbook_lib.errors import ParameterError, SettingsError
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive
-from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, load_settings, without_services
+from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, learn_secrets, load_settings, without_services
 from misp_playbook_lib.state import STATE_FILE, Outcome, RunState, StepRecord, StepStatus
+from misp_playbook_lib.untrusted import visible
 from misp_playbook_lib.watch import Watch
 
 RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
@@ -102,6 +103,7 @@ def run_playbook(
         SettingsError: the archive cannot be written; nothing was started.
 
     """
+    learn_secrets(vault, environ)
     parameters = PlaybookParameters.from_text(texts)
     given = parameters.model_dump(include=set(texts))
     folder = folder or archive.RunFolder(archive_folder)
@@ -116,7 +118,7 @@ def run_playbook(
         state.crash = f"the run was ended: {watch.reason} ({state.crash})"
     if "warninglist" in state.facts and not state.finished:
         _tell_of_crash(parameters, state, environment)
-    return _archive(folder, notebook, parameters, state, started, environment)
+    return _archive(folder, notebook, parameters, state, started)
 
 
 def archive_dead(
@@ -125,16 +127,15 @@ def archive_dead(
     texts: Mapping[str, str | list[str]],
     *,
     vault: Path | None = None,
-    hermetic: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> RunResult:
     """Archive what a run left behind whose process died; see `run_playbook` for the arguments."""
+    learn_secrets(vault, environ)
     state = RunState.load(folder.path) or RunState(folder.run_id)
     state.crash = DIED
     _drop_half_a_notebook(folder.path / archive.NOTEBOOK)
     started = datetime.fromisoformat(state.started) if state.started else datetime.now(UTC)
-    environment = _environment(folder.path, vault, environ, hermetic=hermetic)
-    return _archive(folder, notebook, PlaybookParameters.from_text(texts), state, started, environment)
+    return _archive(folder, notebook, PlaybookParameters.from_text(texts), state, started)
 
 
 def _drop_half_a_notebook(path: Path) -> None:
@@ -186,7 +187,7 @@ def _execute(
                 on_cell_executed=reporter.cell_executed,
             )
     except PapermillExecutionError as error:
-        return f"{error.ename}: {error.evalue}"
+        return visible(f"{error.ename}: {error.evalue}")
     except RuntimeError as error:
         return f"the kernel died: {error}"
     finally:
@@ -278,7 +279,6 @@ def _archive(
     parameters: PlaybookParameters,
     state: RunState,
     started: datetime,
-    environment: Mapping[str, str],
 ) -> RunResult:
     """Write manifest, summary and report from the state alone, and put the folder into the archive."""
     from misp_playbook_lib.report import filing, runs  # noqa: PLC0415 - loaded while the kernel ran
@@ -310,7 +310,7 @@ def _archive(
     if not (folder.path / archive.SUMMARY).exists():
         folder.write(archive.SUMMARY, f"## {notebook.stem}\n\n{message}\n")
     (folder.path / STATE_FILE).unlink(missing_ok=True)
-    done, redacted = filing.file_run(folder, manifest, notebook.parent, _secrets(environment))
+    done, redacted = filing.file_run(folder, manifest, notebook.parent)
     if redacted:
         problems = (*problems, f"{redacted} places held a secret and were redacted")
     return RunResult(folder.run_id, outcome, message, done, tuple(problems))
@@ -334,11 +334,3 @@ def _step(step: StepRecord) -> dict[str, Any]:
         "problems": step.problems,
         "seconds": step.seconds,
     }
-
-
-def _secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the secrets that must not be archived; a run whose settings cannot be read had none."""
-    try:
-        return load_settings(environ=environment).secrets()
-    except SettingsError:
-        return ()

@@ -1,26 +1,24 @@
 """Keys and addresses: read from the vault file and the environment, never from parameters."""
 
 import ast
-import base64
-import html
 import ipaddress
-import json
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from misp_playbook_lib.errors import MissingSecret, SettingsError
+from misp_playbook_lib.untrusted import know_secrets
 
 ENVIRONMENT_PREFIX = "MISP_PLAYBOOK_"
 VAULT_VARIABLE = "MISP_PLAYBOOK_VAULT"
 DEFAULT_VAULTS = (Path("vault/keys.py"), Path("../vault/keys.py"))
-SHORTEST_SECRET = 8
-REDACTED = "[redacted]"
+SECRETS = ("misp_key", "mattermost_hook", "slack_hook", "thehive_key", "virustotal_apikey", "shodan_apikey")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
@@ -50,7 +48,7 @@ class Settings(BaseModel):
     internal_domains: tuple[str, ...] = ()
     sandbox: bool = False
 
-    @field_validator("misp_key", "mattermost_hook", "slack_hook", "thehive_key", "virustotal_apikey", "shodan_apikey")
+    @field_validator(*SECRETS)
     @classmethod
     def _one_line(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is None:
@@ -97,12 +95,6 @@ class Settings(BaseModel):
             raise ValueError("sandbox = True allows loopback addresses only")
         return self
 
-    def secrets(self) -> tuple[str, ...]:
-        """Return every secret of eight or more characters: what must never be archived."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        texts = (value.get_secret_value() for value in values if isinstance(value, SecretStr))
-        return tuple(text for text in texts if len(text) >= SHORTEST_SECRET)
-
     def secret(self, name: str) -> str:
         """Return the secret `name`, or an empty text where it is not configured."""
         value: SecretStr | None = getattr(self, name)
@@ -118,7 +110,7 @@ class Settings(BaseModel):
 
 
 def load_settings(vault: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings: the environment first, then the vault.
+    """Read the settings, the environment first, then the vault, and keep their secrets out of every text from here on.
 
     Args:
         vault: the vault file; by default `MISP_PLAYBOOK_VAULT`, then vault/keys.py here or one folder up.
@@ -130,11 +122,15 @@ def load_settings(vault: Path | None = None, environ: Mapping[str, str] | None =
 
     """
     environ = os.environ if environ is None else environ
+    given = {
+        name: text for name in Settings.model_fields if (text := environ.get(f"{ENVIRONMENT_PREFIX}{name.upper()}"))
+    }
+    _know(given)
     path = vault or find_vault(environ)
     values = read_vault(path) if path else {}
+    _know(values)
+    values |= given
     for name in Settings.model_fields:
-        if text := environ.get(f"{ENVIRONMENT_PREFIX}{name.upper()}"):
-            values[name] = text
         if isinstance(value := values.get(name), str) and not value.strip():
             del values[name]
     where = str(path) if path else "a vault file (copy vault/keys.example.py to vault/keys.py)"
@@ -146,6 +142,12 @@ def load_settings(vault: Path | None = None, environ: Mapping[str, str] | None =
         return Settings.model_validate({name: values[name] for name in Settings.model_fields if name in values})
     except ValidationError as error:
         raise SettingsError(_problems(error, where)) from None
+
+
+def learn_secrets(vault: Path | None, environ: Mapping[str, str]) -> None:
+    """Keep secrets out of every text before a run starts; a vault that cannot be read is told by the run, in PR:1."""
+    with suppress(SettingsError):
+        load_settings(vault, environ)
 
 
 def find_vault(environ: Mapping[str, str]) -> Path | None:
@@ -216,29 +218,9 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def secret_forms(secret: str) -> tuple[str, ...]:
-    """Return how a secret can stand in a file: plain, URL-encoded, escaped for HTML or JSON, in base64.
-
-    Base64 (RFC 4648) writes a text in three ways, by where in the encoded text it begins; of each, what does not depend
-    on the neighbours is returned, in both alphabets.
-    """
-    data = secret.encode()
-    encoded = []
-    for before in range(3):
-        whole = base64.b64encode(b"\0" * before + data).decode().rstrip("=")
-        settled = (before + len(data)) * 8 // 6
-        core = whole[-(-before * 8 // 6) : settled]
-        encoded += [core, core.translate(str.maketrans("+/", "-_"))]
-    plain = (secret, quote(secret, safe=""), quote(secret), html.escape(secret), json.dumps(secret)[1:-1])
-    return tuple(dict.fromkeys((*plain, *encoded)))
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Replace every form of every secret in `text`."""
-    for secret in secrets:
-        for form in secret_forms(secret):
-            text = text.replace(form, REDACTED)
-    return text
+def _know(values: Mapping[str, Any]) -> None:
+    """Make secrets known as they were written, whatever else is wrong with them, or replaces them."""
+    know_secrets(str(values[name]).strip() for name in SECRETS if name in values)
 
 
 def _checked_url(url: str) -> str:

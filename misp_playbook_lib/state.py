@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from misp_playbook_lib.errors import PlaybookError
+from misp_playbook_lib.untrusted import redact, visible
 
 STATE_FILE = "state.json"
 _STOPPING = ("PR", "IN")
@@ -97,6 +98,8 @@ class RunState:
             if record.status is StepStatus.RUNNING:
                 record.status = StepStatus.DONE
         finally:
+            record.summary = visible(record.summary)
+            record.problems = [*map(visible, record.problems)]
             record.seconds = round((datetime.now(UTC) - begun).total_seconds(), 3)
             self.save()
 
@@ -125,7 +128,7 @@ class RunState:
         data = asdict(self)
         del data["folder"]
         temporary = self.folder / f".{STATE_FILE}"
-        temporary.write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")
+        temporary.write_text(redact(json.dumps(data, ensure_ascii=False, indent=1)), encoding="utf-8")
         temporary.replace(self.folder / STATE_FILE)
 
     @classmethod

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import requests
 import stamina
 
 from misp_playbook_lib.clients.http import READ_TIMEOUT, HttpClient, never_connected
-from misp_playbook_lib.errors import RateLimited, RequestRejected, ServiceError, ServiceUnavailable
-from misp_playbook_lib.settings import SHORTEST_SECRET, redact
+from misp_playbook_lib.errors import RateLimited, ServiceError, ServiceUnavailable
+from misp_playbook_lib.untrusted import know_secrets
 
 ATTEMPTS = 3
 MAX_WAIT = 30.0
@@ -45,6 +44,7 @@ class Hook:
     """
 
     def __init__(self, service: str, url: str, timeout: float = READ_TIMEOUT) -> None:
+        know_secrets([url])
         self._url = url
         self._http = HttpClient(service, timeout=timeout)
 
@@ -58,11 +58,6 @@ class Hook:
         try:
             once(lambda: self._http.request("POST", self._url, "post a message", json=message))
         except ServiceError as error:
-            token = urlsplit(self._url).path.rpartition("/")[2]
-            secrets = (self._url, token) if len(token) >= SHORTEST_SECRET else (self._url,)
-            error.args = (redact(str(error), secrets),)
-            if isinstance(error, RequestRejected):
-                error.errors = {}
             raise error from None  # requests' own error names the address
 
 

@@ -25,6 +25,7 @@ from misp_playbook_lib.errors import (
     UnexpectedResponse,
 )
 from misp_playbook_lib.settings import is_loopback
+from misp_playbook_lib.untrusted import redact
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
@@ -210,7 +211,7 @@ def own_words(response: requests.Response) -> tuple[str, dict[str, list[str]]]:
     try:
         body = response.json()
     except requests.exceptions.JSONDecodeError:
-        text = response.text.strip()
+        text = redact(response.text).strip()
         return ("" if text.startswith("<") else text[:200]), {}
     if not isinstance(body, dict):
         return "", {}
@@ -220,7 +221,7 @@ def own_words(response: requests.Response) -> tuple[str, dict[str, list[str]]]:
         for field, texts in errors.items():
             fields[str(field)] = [str(text) for text in texts] if isinstance(texts, list) else [str(texts)]
     message = body.get("message") or body.get("name") or (errors if isinstance(errors, str) else "")
-    return str(message)[:500], fields
+    return redact(str(message))[:500], fields
 
 
 def _about_the_key(message: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from misp_playbook_lib.errors import ParameterError
 from misp_playbook_lib.report.archive import MANIFEST, write_whole
 from misp_playbook_lib.report.exports import MATCHES
+from misp_playbook_lib.untrusted import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +62,4 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write a run's run.json whole or not at all, readable by its owner alone."""
-    write_whole(folder / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
+    write_whole(folder / MANIFEST, redact(json.dumps(manifest, ensure_ascii=False, indent=2)) + "\n")

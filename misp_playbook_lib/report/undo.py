@@ -29,7 +29,8 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistType,
 )
 from misp_playbook_lib.report.archive import INCOMPLETE, private_folder, state_folder, write_whole
-from misp_playbook_lib.report.tables import Table, table, visible
+from misp_playbook_lib.report.tables import Table, table
+from misp_playbook_lib.untrusted import redact, visible
 
 BEFORE = "warninglist-before.json"
 WANTED = "warninglist-wanted.json"
@@ -120,7 +121,7 @@ class UndoRecord:
 
     def _write(self, name: str, text: str) -> None:
         private_folder(self.folder)
-        write_whole(self.folder / name, text)
+        write_whole(self.folder / name, redact(text))
 
 
 @dataclass(frozen=True, slots=True)

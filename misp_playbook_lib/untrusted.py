@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from html.entities import html5
 from urllib.parse import parse_qsl, urlsplit
 
@@ -79,7 +80,7 @@ def _shown(character: str) -> str:
 
 def _may_hold(text: str) -> bool:
     """Look for words alone, which takes a tenth of the time that the pattern takes."""
-    return any(word in text for word in KNOWN.words)
+    return any(map(text.__contains__, KNOWN.words))
 
 
 def _tokens(secret: str) -> tuple[str, ...]:
@@ -111,8 +112,9 @@ def _longest_word(text: str) -> str:
     return max(re.findall("[0-9A-Za-z]+", text), key=len, default="")
 
 
+@cache
 def _character(character: str) -> str:
-    """Return a pattern of a character and its escapes for JSON, Markdown, URLs and HTML; of letters and digits, none."""
+    """Return a pattern of a character and its escapes in JSON, Markdown, URLs and HTML; a letter or digit has none."""
     if character.isascii() and character.isalnum():
         return character
     brackets = (r"[\[({]?", r"[\])}]?") if character in ".:/@" else ("", "")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from misp_playbook_lib.errors import MissingSecret, SettingsError
-from misp_playbook_lib.settings import is_loopback, load_settings, read_vault
+from misp_playbook_lib.settings import is_loopback, learn_secrets, load_settings, read_vault
+from misp_playbook_lib.untrusted import redact
 
 KEY = "k3y/with+signs=and~more"
 
@@ -200,3 +201,16 @@ def test_internal_domains_that_are_no_list_are_refused(vault: Path) -> None:
     vault.write_text(vault.read_text() + "internal_domains = 7\n")
     with pytest.raises(SettingsError, match="internal_domains is not a list of domains"):
         load_settings(vault, {})
+
+
+def test_the_secrets_of_vault_and_environment_are_known_from_here_on(vault: Path) -> None:
+    load_settings(
+        vault, {"MISP_PLAYBOOK_MISP_KEY": "another-key-0123", "MISP_PLAYBOOK_SHODAN_APIKEY": "shodan-key-0123"}
+    )
+    assert redact(f"{KEY} another-key-0123 shodan-key-0123") == "[redacted] [redacted] [redacted]"
+
+
+def test_the_secrets_of_a_vault_with_something_wrong_in_it_are_known_all_the_same(vault: Path) -> None:
+    vault.write_text(vault.read_text() + 'thehive_url = "no address"\n')
+    learn_secrets(vault, {})
+    assert redact(KEY) == "[redacted]"

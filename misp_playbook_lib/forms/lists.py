@@ -118,7 +118,7 @@ def _details(run: Playbook, selection: Selection) -> Form:
 
 
 def _kept(text: str) -> str:
-    return f"empty: {text}"
+    return f"empty: {visible(text)}"
 
 
 def _choice(words: Any, current: Any, default: str) -> list[tuple[str, str]]:

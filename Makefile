@@ -1,9 +1,10 @@
-# make install, demo, test, lint, bench, misp-modules, clean
+# make install, demo, test, test-minimum, lint, bench, misp-modules, clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MINIMUM := .venv-minimum
 
-.PHONY: demo install test lint bench misp-modules clean
+.PHONY: demo install test test-minimum lint bench misp-modules clean
 
 demo: $(VENV)/.installed
 	$(BIN)/misp-playbook run create_custom_misp_warninglist -f playbooks/examples/campaign-zn03.yaml --sandbox
@@ -12,6 +13,10 @@ install: $(VENV)/.installed
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto tests
+
+# What pyproject.toml promises: the tests pass with the oldest version that it allows of each package it names.
+test-minimum: $(MINIMUM)/.dev
+	$(MINIMUM)/bin/python -m pytest -n auto -m "not browser" tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -35,7 +40,7 @@ misp-modules:
 	.misp-modules/bin/pip install --quiet --disable-pip-version-check -r tests/contract/misp-modules.txt
 
 clean:
-	rm -rf $(VENV) .misp-modules reports dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MINIMUM) .misp-modules reports dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What make cannot install is said in one line, before anything is made.
@@ -51,4 +56,11 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.installed pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(MINIMUM)/.dev: $(VENV)/bin/python pyproject.toml
+	rm -rf $(MINIMUM)
+	$(BIN)/python -m venv $(MINIMUM)
+	grep -Eo '"[A-Za-z0-9-]+>=[0-9.]+"' pyproject.toml | tr -d '"' | sed 's/>=/==/' | sort -u >$(MINIMUM)/constraints.txt
+	$(MINIMUM)/bin/pip install --quiet --disable-pip-version-check --constraint $(MINIMUM)/constraints.txt --editable '.[dev]'
 	@touch $@

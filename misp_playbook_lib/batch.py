@@ -11,7 +11,7 @@ import shutil
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
@@ -121,7 +121,6 @@ def run_batch(
     vault: Path | None = None,
     hermetic: bool = False,
     run_timeout: float | None = None,
-    texts: Mapping[str, str | list[str]] | None = None,
     again: bool = False,
     tell: Callable[[BatchRow], None] = lambda _: None,
 ) -> BatchRecord:
@@ -136,7 +135,6 @@ def run_batch(
         vault: see `run_playbook`.
         hermetic: see `run_playbook`.
         run_timeout: seconds that a run may take; wins over the file's.
-        texts: parameters that this machine alone knows, which are no part of what makes a set the same as before.
         again: run also what an earlier batch in this archive did with success.
         tell: called with each row as it is settled.
 
@@ -160,7 +158,7 @@ def run_batch(
                 Job(
                     number=one.number,
                     playbook=batch.playbook,
-                    texts={**one.texts, **(texts or {})},
+                    texts=dict(one.texts),
                     warninglist=one.warninglist,
                     archive=archive,
                     folder=record.folder,

@@ -17,7 +17,7 @@ import yaml
 from yaml.reader import ReaderError
 
 from misp_playbook_lib.errors import ParameterError
-from misp_playbook_lib.parameters import PlaybookParameters
+from misp_playbook_lib.parameters import PlaybookParameters, repeated_names
 from misp_playbook_lib.runner import find_playbook
 
 DEFAULT_PLAYBOOK = "create_custom_misp_warninglist"
@@ -183,7 +183,7 @@ def _header(file: _File, line: int, names: list[str]) -> list[str]:
         file.problem(line, "the columns are separated by semicolons or tabs: separate them by commas")
         return []
     for name in sorted({name for name in names if name and names.count(name) > 1}):
-        file.problem(line, f"the column {name} is there twice")
+        file.problem(line, f"the column {name} is there twice: remove one")
     return names
 
 
@@ -299,15 +299,14 @@ def _mapping(file: _File, node: yaml.Node | None, what: str) -> dict[str, tuple[
         if node is not None and node.value:
             file.problem(_line(node), f"{what} must hold one `name: value` a line")
         return {}
+    for name, first, second in repeated_names(node):
+        file.problem(second, f"{name} is in lines {first} and {second}: remove one")
     found: dict[str, tuple[int, yaml.Node]] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             file.problem(_line(key), f"a name in {what} is no text")
             continue
-        name = str(key.value)
-        if name in found:
-            file.problem(_line(key), f"{name} is there twice in {what}")
-        found[name] = _line(key), value
+        found[str(key.value)] = _line(key), value
     return found
 
 

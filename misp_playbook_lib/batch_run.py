@@ -146,7 +146,7 @@ def run_job(job: Job, gates: Sequence[Gate]) -> RunFigures | None:
     left = None
     for run_id in job.attempts.read_text(encoding="utf-8").split() if job.attempts.exists() else ():
         left = _left_behind(job, run_id)
-        if left["message"] != DIED:
+        if not left["message"].startswith(DIED):
             return _figures(job, left, died)
         died.append(run_id)
     if left and (len(died) == MAX_ATTEMPTS or not safe_to_repeat(left)):

@@ -81,7 +81,7 @@ def run(
         notebook = runner.find_playbook(playbook)
         texts = _texts(assignments, files)
         PlaybookParameters.from_text(texts)
-        with _sandbox(sandbox, texts) as sandbox_vault:
+        with _sandbox(sandbox) as sandbox_vault:
             result = runner.run_playbook(
                 notebook,
                 texts,
@@ -167,11 +167,10 @@ def batch(
     from misp_playbook_lib.batch_results import shown_results  # noqa: PLC0415
     from misp_playbook_lib.settings import learn_secrets  # noqa: PLC0415
 
-    texts: dict[str, str | list[str]] = {}
     with _told_in_a_line():
         learn_secrets(vault, os.environ)
         wanted = read_batch(file, {"dry_run": "true"} if dry_run else {})
-        with _sandbox(sandbox, texts) as sandbox_vault:
+        with _sandbox(sandbox) as sandbox_vault:
             used, hermetic = sandbox_vault or vault, bool(sandbox_vault or vault)
             place = batches.place(wanted, archive, jobs, cluster, used, hermetic=hermetic)
             with place as pool, shown_results(len(wanted.sets)) as tell:
@@ -182,7 +181,6 @@ def batch(
                     vault=used,
                     hermetic=hermetic,
                     run_timeout=run_timeout,
-                    texts=texts,
                     again=again,
                     tell=tell,
                 )
@@ -210,7 +208,7 @@ def describe(playbook: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @click.option("--vault", type=click.Path(path_type=Path, dir_okay=False), help="Use this vault.")
 @click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
-@click.option("--misp-modules-url", default="http://127.0.0.1:6666", show_default=True)
+@click.option("--misp-modules-url", default="", help="Look there for misp-modules, not where the vault says.")
 def doctor(as_json: bool, vault: Path | None, archive: Path, misp_modules_url: str) -> None:
     """See whether everything a run needs is there; nothing is changed, nothing is posted.
 
@@ -362,7 +360,7 @@ def init(vault: Path) -> None:
 
     with _told_in_a_line():
         first.make_vault(vault)
-    checks = checkup.examine(vault, Path("reports"), "http://127.0.0.1:6666")
+    checks = checkup.examine(vault, Path("reports"))
     _say(*checkup.render(checks, as_json=False).split("\n"))
     if any(check.health is checkup.Health.ERROR for check in checks):
         sys.exit(3)
@@ -388,8 +386,8 @@ def lab(reference: str, sandbox: bool, playbook: str, arguments: Sequence[str]) 
 
 
 @contextmanager
-def _sandbox(wanted: bool, texts: dict[str, str | list[str]]) -> Iterator[Path | None]:
-    """Start the sandbox if it is wanted, point `texts` at its module server, and yield its vault."""
+def _sandbox(wanted: bool) -> Iterator[Path | None]:
+    """Start the sandbox if it is wanted, and yield its vault."""
     if not wanted:
         yield None
         return
@@ -398,7 +396,6 @@ def _sandbox(wanted: bool, texts: dict[str, str | list[str]]) -> Iterator[Path |
     with tempfile.TemporaryDirectory(prefix="misp-playbook-") as folder, Sandbox() as sandbox:
         vault = Path(folder) / "keys.py"
         sandbox.write_vault(vault)
-        texts["misp_modules_url"] = sandbox.misp_modules_url
         yield vault
 
 

@@ -43,7 +43,7 @@ class Check:
     remedy: str = ""
 
 
-def examine(vault: Path | None, archive: Path, modules_url: str) -> tuple[Check, ...]:
+def examine(vault: Path | None, archive: Path, modules_url: str = "") -> tuple[Check, ...]:
     """Look at everything a run needs; nothing is changed and nothing is posted."""
     try:
         settings = load_settings(vault)
@@ -104,13 +104,15 @@ def _version(server: MispServer) -> Check:
     return Check("MISP version", Health.OK, server.version)
 
 
-def _modules(settings: Settings, url: str) -> Iterator[Check]:
+def _modules(settings: Settings, parameter: str) -> Iterator[Check]:
     wanted = PlaybookParameters.model_fields["enrich_with"].default
     try:
+        url = settings.modules_url(parameter)
         modules = MispModulesClient(url).modules()
-    except ServiceError as error:
-        remedy = "start misp-modules, give its address as misp_modules_url, or set enrich_with to an empty list"
-        yield Check("misp-modules", Health.WARNING, f"{error} ({url})", remedy)
+    except PlaybookError as error:
+        seen = f"{error} ({url})" if isinstance(error, ServiceError) else str(error)
+        remedy = "start misp-modules, set misp_modules_url in the vault, or set enrich_with to an empty list"
+        yield Check("misp-modules", Health.WARNING, seen, remedy)
         return
     yield Check("misp-modules", Health.OK, f"{len(modules)} modules at {url}")
     for module in availability(wanted, modules, lambda name: bool(settings.secret(name))):

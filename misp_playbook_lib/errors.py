@@ -6,6 +6,7 @@ PlaybookError
 ├── ParameterError              what the playbook was asked to do
 ├── ServiceError                a service did not do what it was asked
 │   ├── ServiceUnavailable      no connection, a timeout, a 5xx
+│   │   └── DeadlineReached     the run's time is over
 │   ├── AuthenticationFailed    the key was refused
 │   ├── PermissionDenied        the key is good, its user may not
 │   ├── RateLimited             asked too often
@@ -22,7 +23,7 @@ PlaybookError
 import copyreg
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from misp_playbook_lib.untrusted import visible
 
@@ -36,6 +37,11 @@ class PlaybookError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         """Let every error of the tree get from one process to another, whatever its class was called with."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
+    def more(self, words: str) -> Self:
+        """Make it say more, in a sentence of its own, and return it."""
+        self.args = (f"{str(self).rstrip('.')}. {words}",)
+        return self
 
     def _render_traceback_(self) -> list[str]:
         """Show one line in a notebook instead of a traceback (IPython's hook for exceptions)."""
@@ -69,6 +75,9 @@ class ServiceError(PlaybookError):
 
     """
 
+    not_taken = False
+    """Whether the service certainly did not carry out what it was asked; otherwise it may have."""
+
     def __init__(self, message: str, *, service: str, operation: str, status: int | None = None) -> None:
         self.service = service
         self.operation = operation
@@ -77,19 +86,35 @@ class ServiceError(PlaybookError):
 
 
 class ServiceUnavailable(ServiceError):
-    """No connection, a timeout, or a server error: worth another try later."""
+    """No connection, a timeout, or a server error: worth another try later; `not_taken` where nothing was sent."""
+
+    def __init__(
+        self, message: str, *, service: str, operation: str, status: int | None = None, not_taken: bool = False
+    ) -> None:
+        self.not_taken = not_taken
+        super().__init__(message, service=service, operation=operation, status=status)
+
+
+class DeadlineReached(ServiceUnavailable):
+    """The run's deadline was reached before the service was asked, or before it answered."""
 
 
 class AuthenticationFailed(ServiceError):
     """The service does not accept the key."""
 
+    not_taken = True
+
 
 class PermissionDenied(ServiceError):
     """The key is good, but its user may not do this."""
 
+    not_taken = True
+
 
 class RateLimited(ServiceError):
     """The service was asked too often; `retry_after` is in seconds, None where it did not say."""
+
+    not_taken = True
 
     def __init__(
         self,
@@ -106,6 +131,8 @@ class RateLimited(ServiceError):
 
 class RequestRejected(ServiceError):
     """The service refused what it was sent; `errors` has its own words by field."""
+
+    not_taken = True
 
     def __init__(
         self,

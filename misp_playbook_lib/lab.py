@@ -14,8 +14,6 @@ from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
-import nbformat
-
 from misp_playbook_lib.errors import ParameterError, SettingsError
 from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, without_services
 
@@ -23,7 +21,6 @@ CASES = Path("cases")
 ASSETS = "assets"
 INSTALL = "JupyterLab is not installed: pip install 'misp-playbook[lab]'"
 _REFERENCE = re.compile(r"[\w.-]{1,64}")
-_MODULES_LINE = re.compile(r"(?m)^(misp_modules_url: str = )\"[^\"\n]*\"")
 _QUIET = (
     "--ServerApp.ip=127.0.0.1",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -40,7 +37,7 @@ def open_lab(notebook: Path, reference: str, arguments: Sequence[str], *, sandbo
         notebook: the playbook.
         reference: the case's reference, part of the folder's name; may be empty.
         arguments: handed on to JupyterLab.
-        sandbox: whether to start the sandbox and to point the copy at it; it ends with JupyterLab.
+        sandbox: whether to start the sandbox and to work on it; it ends with JupyterLab.
         today: the date in the folder's name. A copy that is there is gone on with.
 
     Raises:
@@ -55,7 +52,7 @@ def open_lab(notebook: Path, reference: str, arguments: Sequence[str], *, sandbo
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="misp-playbook-")))
         environment = dict(os.environ)
         if sandbox:
-            environment = _start_sandbox(stack, folder, copy)
+            environment = _start_sandbox(stack, folder)
         elif vault := find_vault(environment):
             environment[VAULT_VARIABLE] = str(vault.absolute())
         return _jupyterlab(copy, arguments, environment | _without_news(folder, environment))
@@ -86,22 +83,12 @@ def copy_playbook(notebook: Path, folder: Path) -> Path:
     return copy
 
 
-def point_at(copy: Path, modules_url: str) -> None:
-    """Write the address of a module server into the parameters cell of a copy."""
-    notebook = nbformat.read(copy, as_version=4)
-    for cell in notebook.cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            cell.source = _MODULES_LINE.sub(rf'\g<1>"{modules_url}"', cell.source)
-    nbformat.write(notebook, copy)
-
-
-def _start_sandbox(stack: ExitStack, folder: Path, copy: Path) -> dict[str, str]:
+def _start_sandbox(stack: ExitStack, folder: Path) -> dict[str, str]:
     """Start a sandbox that ends with the stack, and return the environment that names it and no other service."""
     from misp_playbook_lib.sandbox import Sandbox  # noqa: PLC0415 - only a sandbox session needs it
 
     sandbox = stack.enter_context(Sandbox())
     sandbox.write_vault(folder / "keys.py")
-    point_at(copy, sandbox.misp_modules_url)
     return without_services(os.environ) | {VAULT_VARIABLE: str(folder / "keys.py")}
 
 

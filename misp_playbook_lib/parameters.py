@@ -1,12 +1,11 @@
 """The only schema of what the playbook takes: names, types, defaults and help of its parameters."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -17,7 +16,7 @@ from misp_playbook_lib.model.plan import WarninglistAction
 from misp_playbook_lib.model.selection import NO_LIST
 from misp_playbook_lib.model.since import since
 from misp_playbook_lib.model.warninglist import WarninglistCategory, WarninglistType
-from misp_playbook_lib.settings import Settings
+from misp_playbook_lib.settings import Settings, checked_url
 from misp_playbook_lib.untrusted import holds_secret
 
 MATTERMOST_MESSAGE = "via a chat message"
@@ -51,7 +50,7 @@ class PlaybookParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    misp_modules_url: str = _parameter("http://127.0.0.1:6666", "PR:2", "where the misp-modules server listens")
+    misp_modules_url: str = _parameter("", "PR:2", "where misp-modules listens; empty: as the vault says")
     misp_modules_wait: float = _parameter(3.0, "PR:2", "least seconds between two questions to a module")
     enrich_with: list[str] = _parameter(
         ["virustotal_public", "shodan"], "PR:2", "the expansion modules to ask; empty: none"
@@ -187,10 +186,7 @@ class PlaybookParameters(BaseModel):
     @field_validator("misp_modules_url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        parts = urlsplit(url.strip())
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-            raise ValueError("is not an http(s) URL without user name and password")
-        return url.strip().rstrip("/")
+        return checked_url(url) if url.strip() else ""
 
     @field_validator("warninglist_matching_attributes", "match_tags", "enrich_with")
     @classmethod
@@ -208,7 +204,7 @@ class PlaybookParameters(BaseModel):
 
         """
         given = {name: values[name] for name in cls.model_fields if name in values}
-        slips = [_unknown(name, cls.model_fields) for name in values if name in Settings.model_fields]
+        slips = [_unknown(name, cls.model_fields) for name in Settings.model_fields if name in values.keys() - given]
         slips += [
             f"{name} is no parameter: did you mean {close}?"
             for name, value in values.items()
@@ -266,11 +262,13 @@ def read_parameter_file(path: Path) -> dict[str, str | list[str]]:
     """Read a YAML file of parameters, every value as text or a list of texts.
 
     Raises:
-        ParameterError: it is not there, is not YAML, or is no mapping of names to texts.
+        ParameterError: it is not there, is not YAML, is no mapping of names to texts, or holds a name twice.
 
     """
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)  # noqa: S506 - texts only
+        loader = yaml.BaseLoader(path.read_text(encoding="utf-8-sig"))
+        node = loader.get_single_node()
+        loaded = loader.construct_document(node) if node else None
     except OSError as error:
         raise ParameterError([f"{path} cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
@@ -283,9 +281,12 @@ def read_parameter_file(path: Path) -> dict[str, str | list[str]]:
         raise ParameterError([f"{path} is nested too deeply for a file of parameters"]) from None
     if loaded in (None, ""):
         return {}
-    if not isinstance(loaded, dict):
+    if not isinstance(node, yaml.MappingNode) or not isinstance(loaded, dict):
         raise ParameterError([f"{path} must hold one `name: value` a line"])
     wrong = [
+        f"{name} is in lines {first} and {second} of {path}: remove one" for name, first, second in repeated_names(node)
+    ]
+    wrong += [
         f"{name} in {path} is neither a value nor a list of values"
         for name, value in loaded.items()
         if not isinstance(value, str) and not _is_texts(value)
@@ -293,6 +294,17 @@ def read_parameter_file(path: Path) -> dict[str, str | list[str]]:
     if wrong:
         raise ParameterError(wrong)
     return loaded
+
+
+def repeated_names(mapping: yaml.MappingNode) -> Iterator[tuple[str, int, int]]:
+    """Yield each name that is in a YAML mapping twice, and both lines."""
+    lines: dict[str, int] = {}
+    for key, _ in mapping.value:
+        line = key.start_mark.line + 1
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in lines:
+                yield key.value, lines[key.value], line
+            lines[key.value] = line
 
 
 def describe() -> tuple[tuple[str, str, str, str, str], ...]:

@@ -41,16 +41,16 @@ from misp_playbook_lib.report.correlation import impact_line, matches_line
 from misp_playbook_lib.report.progress import shown_count, shown_progress, shown_waiting
 from misp_playbook_lib.report.summary import TITLE, Summary, summarise
 from misp_playbook_lib.report.tables import table
-from misp_playbook_lib.settings import Settings, load_settings
+from misp_playbook_lib.report.written import telling
+from misp_playbook_lib.settings import RUN_DIR_VARIABLE, Settings, load_settings
 from misp_playbook_lib.state import Outcome, RunState, StepRecord
 from misp_playbook_lib.steps import apply as applying
 from misp_playbook_lib.steps.entries import read_values, refuse_findings
 from misp_playbook_lib.steps.order import in_order
+from misp_playbook_lib.steps.read_back import set_enabled
 from misp_playbook_lib.steps.retrosearch import impact, retrosearch
 
 PUBLISHED = {True: Published.YES, False: Published.NO, None: Published.BOTH}
-RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
-"""Set by the runner: the run's folder, and the sign that nobody is watching."""
 
 
 class Playbook(OpenRun):
@@ -92,9 +92,15 @@ class Playbook(OpenRun):
 
     @in_order("PR:2")
     def find_modules(self) -> ModulesFound:
-        """PR:2. Look for the wanted modules on the module server; what is absent is skipped later."""
-        url, wanted = self.parameters.misp_modules_url, self.parameters.enrich_with
+        """PR:2. Look for the wanted modules on the module server; what is absent is skipped later.
+
+        Raises:
+            SettingsError: `misp_modules_url` leaves the sandbox.
+
+        """
+        wanted = self.parameters.enrich_with
         with self.state.step("PR:2", "Verify MISP modules") as step:
+            url = self.settings.modules_url(self.parameters.misp_modules_url)
             if not wanted:
                 step.skip("No module is wanted (enrich_with is empty).")
                 return ModulesFound(url, ())
@@ -206,7 +212,7 @@ class Playbook(OpenRun):
         """IN:5. Create or update the list, and read it back.
 
         Raises:
-            PlaybookError: it was not written, or not as planned; the message says which.
+            PlaybookError: it was not written, not as planned, or not seen; the message says which.
 
         """
         with self.state.step("IN:5", "Create or update the MISP warninglist") as step:
@@ -225,7 +231,7 @@ class Playbook(OpenRun):
         """IN:6. Enable the list if that is wanted and it is not.
 
         Raises:
-            PlaybookError: it could not be enabled.
+            PlaybookError: it was not enabled, or not seen to be; the message says which.
 
         """
         with self.state.step("IN:6", "Enable the MISP warninglist") as step:
@@ -236,7 +242,8 @@ class Playbook(OpenRun):
             elif self.parameters.dry_run:
                 step.skip("Dry run: the list would be enabled.")
             elif applied.warninglist is not None:
-                enabled = applying.set_enabled(self.misp, applied.warninglist, self._undo, enabled=True)
+                with telling(self._undo, applied.plan.name):
+                    enabled = set_enabled(self.misp, applied.warninglist, self._undo, enabled=True)
                 applied = replace(applied, warninglist=enabled)
                 step.summary = "The list is enabled."
                 self._note_list(applied)
@@ -278,6 +285,7 @@ class Playbook(OpenRun):
             self.state.facts["search"] = facts.search(result)
             return result
 
+    @in_order("ER:1 lookups", counts=True)
     def start_lookups(self, modules: ModulesFound, applied: Applied) -> None:
         """Begin to ask the modules, beside the retro-search; `enrich` collects what they answer."""
         self._lookups.start(modules, applied.plan)
@@ -332,6 +340,7 @@ class Playbook(OpenRun):
         """EN:3. Add an alert with the entries as observables; each result once unless `again`."""
         return self._deliveries.deliver("TheHive", summary, again=again)
 
+    @in_order("EN:4", also="_applied")
     def finish(self) -> display.View:
         """EN:4. See that what was appended still stands, append it again if not, and say how the run ended."""
         with self.state.step("EN:4", "End of the playbook") as step:
@@ -355,11 +364,10 @@ class Playbook(OpenRun):
         if self._applied is None or self.parameters.dry_run:
             return ""
         try:
-            gone = applying.append_again(self.misp, self._applied, self._undo)
+            repaired = applying.append_again(self.misp, self._applied, self._undo)
         except PlaybookError as error:
             step.incomplete(f"The list was not seen to stand at the end: {error}")
             return ""
-        repaired = f"{gone:,} entries had been overwritten by somebody else and were appended again." if gone else ""
         if repaired and self.state.folder:
             with (self.state.folder / "summary.md").open("a", encoding="utf-8") as summary:
                 summary.write(f"\n{repaired}\n")

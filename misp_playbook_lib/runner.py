@@ -23,12 +23,19 @@ from misp_playbook_lib.engine import ENGINE
 from misp_playbook_lib.errors import ParameterError, SettingsError
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive
-from misp_playbook_lib.settings import VAULT_VARIABLE, find_vault, learn_secrets, load_settings, without_services
+from misp_playbook_lib.report.written import Became, Fate, what_became
+from misp_playbook_lib.settings import (
+    RUN_DIR_VARIABLE,
+    VAULT_VARIABLE,
+    find_vault,
+    learn_secrets,
+    load_settings,
+    without_services,
+)
 from misp_playbook_lib.state import STATE_FILE, Outcome, RunState, StepRecord, StepStatus
 from misp_playbook_lib.untrusted import visible
 from misp_playbook_lib.watch import Watch
 
-RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 KERNEL_LOG = "kernel.log"
 DIED = "the process that ran it died"
 PACKAGED = Path(__file__).parent / "playbooks"
@@ -116,8 +123,9 @@ def run_playbook(
         state.crash = crash
     if watch.reason and state.crash:
         state.crash = f"the run was ended: {watch.reason} ({state.crash})"
-    if "warninglist" in state.facts and not state.finished:
-        _tell_of_crash(parameters, state, environment)
+    became = what_became(folder.path, _named(parameters))
+    if not state.finished and ("warninglist" in state.facts or became.fate is not Fate.NOT_WRITTEN):
+        _tell_of_crash(parameters, state, environment, became)
     return _archive(folder, notebook, parameters, state, started)
 
 
@@ -260,8 +268,10 @@ def _kernel_manager(environment: Mapping[str, str], log: Path, sockets: Path, wa
     return OwnKernelManager
 
 
-def _tell_of_crash(parameters: PlaybookParameters, state: RunState, environment: Mapping[str, str]) -> None:
-    """Tell the configured services that the list was written and the run broke off."""
+def _tell_of_crash(
+    parameters: PlaybookParameters, state: RunState, environment: Mapping[str, str], became: Became
+) -> None:
+    """Tell the configured services that the run broke off, and what became of the list."""
     try:
         settings = load_settings(environ=environment)
     except SettingsError as error:
@@ -270,7 +280,7 @@ def _tell_of_crash(parameters: PlaybookParameters, state: RunState, environment:
         return
     from misp_playbook_lib.steps.deliver import tell_of_crash  # noqa: PLC0415 - few runs break off
 
-    tell_of_crash(parameters, settings, state)
+    tell_of_crash(parameters, settings, state, became)
 
 
 def _archive(
@@ -284,16 +294,16 @@ def _archive(
     from misp_playbook_lib.report import filing, runs  # noqa: PLC0415 - loaded while the kernel ran
 
     outcome = state.outcome
-    message = _message(outcome, state)
+    warninglist = state.facts.get("warninglist", {}).get("name", _named(parameters))
+    message = _message(folder, state, warninglist)
     problems = state.problems or ((state.crash,) if state.crash else ())
     finished = datetime.now(UTC)
     server = state.facts.get("server", {})
-    named = parameters.warninglist_name or f"ID {parameters.warninglist_id}"
     manifest = {
         "schema": runs.SCHEMA,
         "run_id": folder.run_id,
         "playbook": notebook.stem,
-        "warninglist": state.facts.get("warninglist", {}).get("name", named),
+        "warninglist": warninglist,
         "outcome": outcome.value,
         "exit_code": outcome.exit_code,
         "message": message,
@@ -316,9 +326,16 @@ def _archive(
     return RunResult(folder.run_id, outcome, message, done, tuple(problems))
 
 
-def _message(outcome: Outcome, state: RunState) -> str:
+def _named(parameters: PlaybookParameters) -> str:
+    return parameters.warninglist_name or f"ID {parameters.warninglist_id}"
+
+
+def _message(folder: archive.RunFolder, state: RunState, warninglist: str) -> str:
+    """Say in a line what was done or went wrong; of a run that broke off, what became of the list."""
+    outcome = state.outcome
     if outcome is Outcome.CRASHED:
-        return state.crash or "the playbook did not come to its end"
+        crash = state.crash or "the playbook did not come to its end"
+        return f"{crash.rstrip('.')}. {what_became(folder.path, warninglist).line}"
     if outcome is Outcome.FAILED:
         return state.error
     done = next((step.summary for code, step in state.steps.items() if code == "IN:5"), "")

@@ -1,6 +1,7 @@
 """Keys and addresses: read from the vault file and the environment, never from parameters."""
 
 import ast
+import difflib
 import ipaddress
 import os
 import stat
@@ -17,6 +18,8 @@ from misp_playbook_lib.untrusted import know_secrets
 
 ENVIRONMENT_PREFIX = "MISP_PLAYBOOK_"
 VAULT_VARIABLE = "MISP_PLAYBOOK_VAULT"
+RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
+"""Set by the runner: the run's folder, and the sign that nobody is watching."""
 DEFAULT_VAULTS = (Path("vault/keys.py"), Path("../vault/keys.py"))
 SECRETS = ("misp_key", "mattermost_hook", "slack_hook", "thehive_key", "virustotal_apikey", "shodan_apikey")
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -26,7 +29,8 @@ _FALSE = frozenset({"false", "no", "off", "0"})
 class Settings(BaseModel):
     """What the services are reached with. Only `misp_url` and `misp_key` are required.
 
-    The names are those of the vault file; `MISP_PLAYBOOK_<NAME>` in the environment wins over it.
+    The names are those of the vault file; `MISP_PLAYBOOK_<NAME>` in the environment wins over it. `sandbox` and
+    `sandbox_addresses`, the origins of the services of the sandbox that wrote the vault, stand in the file alone.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -34,6 +38,7 @@ class Settings(BaseModel):
     misp_url: str
     misp_key: SecretStr = Field(min_length=1)
     misp_verifycert: bool | Path = True
+    misp_modules_url: str = "http://127.0.0.1:6666"
     mattermost_playbook_user: str = ""
     mattermost_hook: SecretStr | None = None
     slack_hook: SecretStr | None = None
@@ -47,6 +52,7 @@ class Settings(BaseModel):
     shodan_calls_per_day: int = Field(default=0, ge=0)
     internal_domains: tuple[str, ...] = ()
     sandbox: bool = False
+    sandbox_addresses: tuple[str, ...] = ()
 
     @field_validator(*SECRETS)
     @classmethod
@@ -58,15 +64,15 @@ class Settings(BaseModel):
             raise ValueError("holds characters that cannot be sent in a header")
         return SecretStr(text)
 
-    @field_validator("misp_url", "thehive_url")
+    @field_validator("misp_url", "misp_modules_url", "thehive_url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        return _checked_url(url)
+        return checked_url(url)
 
     @field_validator("mattermost_hook", "slack_hook")
     @classmethod
     def _hook_address(cls, hook: SecretStr | None) -> SecretStr | None:
-        return SecretStr(_checked_url(hook.get_secret_value())) if hook else None
+        return SecretStr(checked_url(hook.get_secret_value())) if hook else None
 
     @field_validator("misp_verifycert", mode="before")
     @classmethod
@@ -90,10 +96,28 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _sandbox_stays_here(self) -> "Settings":
-        hooks = (secret.get_secret_value() for secret in (self.mattermost_hook, self.slack_hook) if secret)
-        if self.sandbox and not all(is_loopback(url) for url in (self.misp_url, self.thehive_url, *hooks) if url):
-            raise ValueError("sandbox = True allows loopback addresses only")
+        urls = {name: getattr(self, name) for name in ("misp_url", "misp_modules_url", "thehive_url")}
+        urls |= {name: self.secret(name) for name in ("mattermost_hook", "slack_hook")}
+        if others := [name for name, url in urls.items() if url and not self._may_reach(url)]:
+            words = "sandbox = True allows only the loopback addresses that the sandbox wrote"
+            raise ValueError(f"{words}, others are in {', '.join(others)}")
         return self
+
+    def modules_url(self, parameter: str) -> str:
+        """Return where misp-modules listens: the parameter `misp_modules_url`, where it is empty the vault's.
+
+        Raises:
+            SettingsError: it is no address of the sandbox that wrote the vault.
+
+        """
+        url = parameter or self.misp_modules_url
+        if not self._may_reach(url):
+            raise SettingsError(f"misp_modules_url {url} is not the sandbox's: leave the parameter empty.")
+        return url
+
+    def _may_reach(self, url: str) -> bool:
+        parts = urlsplit(url)
+        return not self.sandbox or (is_loopback(url) and f"{parts.scheme}://{parts.netloc}" in self.sandbox_addresses)
 
     def secret(self, name: str) -> str:
         """Return the secret `name`, or an empty text where it is not configured."""
@@ -117,29 +141,28 @@ def load_settings(vault: Path | None = None, environ: Mapping[str, str] | None =
         environ: the environment, by default this process's.
 
     Raises:
-        SettingsError: the vault is unreadable, malformed or readable by others, or a value is wrong.
+        SettingsError: the vault is unreadable, malformed or readable by others, a value is wrong or a variable unknown.
         MissingSecret: misp_url or misp_key is nowhere.
 
     """
     environ = os.environ if environ is None else environ
-    given = {
-        name: text for name in Settings.model_fields if (text := environ.get(f"{ENVIRONMENT_PREFIX}{name.upper()}"))
-    }
-    _know(given)
+    _know({name: environ[variable] for variable, name in _VARIABLES.items() if variable in environ})
     path = vault or find_vault(environ)
     values = read_vault(path) if path else {}
     _know(values)
-    values |= given
-    for name in Settings.model_fields:
-        if isinstance(value := values.get(name), str) and not value.strip():
-            del values[name]
+    variables = {name for name in environ if name.startswith(ENVIRONMENT_PREFIX)}
+    for variable in sorted(variables - {VAULT_VARIABLE, RUN_DIR_VARIABLE, *_VARIABLES}):
+        nearest = _nearest(variable.removeprefix(ENVIRONMENT_PREFIX).lower(), ENVIRONMENT_PREFIX)
+        raise SettingsError(f"{variable} in the environment is not known{nearest}")
+    values |= {_VARIABLES[name]: environ[name] for name in variables & _VARIABLES.keys() if environ[name]}
+    values = {name: value for name, value in values.items() if not isinstance(value, str) or value.strip()}
     where = str(path) if path else "a vault file (copy vault/keys.example.py to vault/keys.py)"
     for name in ("misp_url", "misp_key"):
         if name not in values:
             variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
             raise MissingSecret(f"{name} is missing: set it in {where}, or set {variable}.")
     try:
-        return Settings.model_validate({name: values[name] for name in Settings.model_fields if name in values})
+        return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_problems(error, where)) from None
 
@@ -166,7 +189,8 @@ def read_vault(path: Path) -> dict[str, Any]:
     """Read the literal assignments of a vault file; nothing in it is executed.
 
     Raises:
-        SettingsError: it is not there, readable by others, or holds anything but `name = literal`.
+        SettingsError: it is not there, readable by others, holds anything but `name = literal`, a name that is not
+            known, or one twice.
 
     """
     try:
@@ -183,11 +207,18 @@ def read_vault(path: Path) -> dict[str, Any]:
         line = f"line {error.lineno} of " if isinstance(error, SyntaxError) else ""
         raise SettingsError(f'The vault is malformed: {line}{path} must read name = "value".') from None
     values: dict[str, Any] = {}
+    lines: dict[str, int] = {}
     for statement in statements:
         match statement:
             case ast.Expr(value=ast.Constant()):
                 continue
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                if name not in Settings.model_fields:
+                    raise SettingsError(f"{name} in line {statement.lineno} of {path} is not known{_nearest(name)}")
+                if name in lines:
+                    twice = f"lines {lines[name]} and {statement.lineno}"
+                    raise SettingsError(f"{name} is in {twice} of {path}: remove one.")
+                lines[name] = statement.lineno
                 try:
                     values[name] = ast.literal_eval(value)
                 except ValueError:
@@ -204,9 +235,9 @@ def read_vault(path: Path) -> dict[str, Any]:
 
 
 def without_services(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return `environ` without every variable that would name a service or a key."""
-    names = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    return {name: value for name, value in environ.items() if name not in names}
+    """Return `environ` without the variables that are settings, or meant to be."""
+    own = (VAULT_VARIABLE, RUN_DIR_VARIABLE)
+    return {name: value for name, value in environ.items() if name in own or not name.startswith(ENVIRONMENT_PREFIX)}
 
 
 def is_loopback(url: str) -> bool:
@@ -223,7 +254,13 @@ def _know(values: Mapping[str, Any]) -> None:
     know_secrets(str(values[name]).strip() for name in SECRETS if name in values)
 
 
-def _checked_url(url: str) -> str:
+def checked_url(url: str) -> str:
+    """Return a URL without spaces around it and slashes at its end.
+
+    Raises:
+        ValueError: it is no http(s) URL, or holds a user name or a password.
+
+    """
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("is not an http(s) URL")
@@ -238,3 +275,18 @@ def _problems(error: ValidationError, where: str) -> str:
         name = str(problem["loc"][0]) if problem["loc"] else ""
         words.append(f"{name} {problem['msg'].removeprefix('Value error, ')}".strip())
     return f"{'; '.join(words)}: correct it in {where} or the environment."
+
+
+def _nearest(name: str, prefix: str = "") -> str:
+    close = difflib.get_close_matches(name, _VARIABLES.values(), n=1)
+    if not close:
+        return ": remove it; vault/keys.example.py shows every name."
+    return f": did you mean {prefix}{close[0].upper() if prefix else close[0]}?"
+
+
+_VARIABLES = {
+    f"{ENVIRONMENT_PREFIX}{name.upper()}": name
+    for name in Settings.model_fields
+    if name not in ("sandbox", "sandbox_addresses")
+}
+"""The variables that are settings, and their names; that a vault is a sandbox's is said by the file alone."""

@@ -36,7 +36,9 @@ VAULT = """
 misp_url = "http://127.0.0.1:9"
 misp_key = "a-key-of-a-test-0123456789"
 virustotal_apikey = "another-key-of-a-test-0123456789"
+misp_modules_url = "http://127.0.0.1:9"
 sandbox = True
+sandbox_addresses = ["http://127.0.0.1:9"]
 """
 
 

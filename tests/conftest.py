@@ -109,11 +109,11 @@ def command(tmp_path: Path) -> Callable[..., Ran]:
 
 
 @pytest.fixture
-def play(sandbox: Sandbox, vault: Path, command: Callable[..., Ran]) -> Callable[..., Ran]:
+def play(vault: Path, command: Callable[..., Ran]) -> Callable[..., Ran]:
     """Run the real notebook against the sandbox; values that are lists become YAML lists."""
 
     def run(*arguments: str, **parameters: object) -> Ran:
-        given = {"misp_modules_url": sandbox.misp_modules_url, "misp_modules_wait": 0, **parameters}
+        given = {"misp_modules_wait": 0, **parameters}
         words: list[str] = []
         for name, value in given.items():
             words += ["-p", f"{name}={json.dumps(value) if isinstance(value, list) else value}"]

@@ -224,7 +224,7 @@ def test_all_runs_of_a_key_have_one_quota(sandbox: Sandbox, vault: Path, tmp_pat
         {"warninglist_name": name, "warninglist_values": [f"{part}{number}" * 16 for number in range(4)]}
         for name, part in (("One", "a"), ("Two", "b"))
     ]
-    keys = {"enrich_with": ["virustotal_public"], "misp_modules_url": sandbox.misp_modules_url}
+    keys = {"enrich_with": ["virustotal_public"]}
     ran = batched(tmp_path, batch_file(tmp_path, PLAYBOOK, runs, defaults=keys), "--vault", str(vault), "--jobs=2")
     assert ran.outcomes == ["partial", "partial"], ran.output
     questions = [request for request in sandbox.modules.requests if request.path == "/query"]

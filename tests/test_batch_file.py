@@ -110,7 +110,7 @@ matrix:
         "8: warninglst_values is no parameter: did you mean warninglist_values?",
         "10: tlp is in matrix too: leave it out of one",
         "11: misp_key is no parameter: keys belong in the vault, parameters are archived",
-        "13: warninglist_name is there twice in a set of runs",
+        "13: warninglist_name is in lines 12 and 13: remove one",
         "14: a set of runs must hold one `name: value` a line",
         "15: warninglist_name is neither a value nor a list of values",
         "17: tlp is none of clear, green, amber, amber+strict, red",
@@ -193,7 +193,7 @@ def test_problems_of_csv_are_told_at_once_with_their_line(tmp_path: Path) -> Non
         "runs.csv",
     )
     assert problems(path) == [
-        "1: the column tlp is there twice",
+        "1: the column tlp is there twice: remove one",
         "1: warninglist_valus is no parameter: did you mean warninglist_values?",
         "4: there are 5 cells for 4 columns: quote a cell with commas",
         "5: tlp is none of clear, green, amber, amber+strict, red",

@@ -74,16 +74,15 @@ def test_a_key_where_no_value_is_expected_is_not_repeated(sandbox: Sandbox, vaul
     assert "-p [redacted] is not of the form name=value" in result.stderr
 
 
-def checks(sandbox: Sandbox, vault: Path, tmp_path: Path) -> dict[str, dict[str, str]]:
-    urls = ["--misp-modules-url", sandbox.misp_modules_url]
-    result = call("doctor", "--json", "--vault", str(vault), "--archive", str(tmp_path / "reports"), *urls)
+def checks(vault: Path, tmp_path: Path, *arguments: str) -> dict[str, dict[str, str]]:
+    result = call("doctor", "--json", "--vault", str(vault), "--archive", str(tmp_path / "reports"), *arguments)
     found = {check["name"]: check for check in json.loads(result.output)}
     assert result.exit_code == (3 if any(check["health"] == "error" for check in found.values()) else 0)
     return found
 
 
 def test_doctor_finds_a_sandbox_in_good_health_and_posts_nothing(sandbox: Sandbox, vault: Path, tmp_path: Path) -> None:
-    found = checks(sandbox, vault, tmp_path)
+    found = checks(vault, tmp_path)
     assert {check["health"] for check in found.values()} == {"ok"}
     assert {"MISP", "MISP key", "MISP permission", "MISP version", "module shodan", "TheHive", "archive"} <= set(found)
     assert not any(sandbox.inbox().values())
@@ -95,7 +94,7 @@ def test_doctor_names_each_trouble_with_its_remedy(sandbox: Sandbox, vault: Path
     text = text.replace(sandbox.addresses()["thehive_key"], "not-the-key")
     vault.write_text("\n".join(line for line in text.splitlines() if not line.startswith("shodan")) + "\n")
     sandbox.mattermost.stop()
-    found = checks(sandbox, vault, tmp_path)
+    found = checks(vault, tmp_path)
     assert found["MISP permission"]["health"] == "error"
     assert "Warninglist Editor" in found["MISP permission"]["remedy"]
     assert found["module shodan"]["health"] == "warning"
@@ -104,12 +103,17 @@ def test_doctor_names_each_trouble_with_its_remedy(sandbox: Sandbox, vault: Path
     assert found["TheHive"]["health"] == "error"
 
 
+def test_doctor_tells_an_address_that_is_not_the_sandboxs(vault: Path, tmp_path: Path) -> None:
+    found = checks(vault, tmp_path, "--misp-modules-url", "http://127.0.0.1:6666")["misp-modules"]
+    assert found["seen"] == "misp_modules_url http://127.0.0.1:6666 is not the sandbox's: leave the parameter empty."
+
+
 def test_doctor_tells_a_misp_that_is_down_and_a_refused_key(sandbox: Sandbox, vault: Path, tmp_path: Path) -> None:
     vault.write_text(vault.read_text().replace(sandbox.misp_key, "z" * 40))
-    assert "the key was refused" in checks(sandbox, vault, tmp_path)["MISP"]["seen"]
+    assert "the key was refused" in checks(vault, tmp_path)["MISP"]["seen"]
     sandbox.misp.stop()
     sandbox.modules.stop()
-    found = checks(sandbox, vault, tmp_path)
+    found = checks(vault, tmp_path)
     assert "no connection" in found["MISP"]["seen"]
     assert found["misp-modules"]["health"] == "warning"
 
@@ -146,8 +150,6 @@ def test_the_sandbox_runs_until_interrupted_and_says_where_it_is(tmp_path: Path,
                 "warninglist_name=x",
                 "-p",
                 "warninglist_values=a.example",
-                "-p",
-                f"misp_modules_url={addresses['misp_modules_url']}",
                 "-p",
                 "send_to_slack=true",
             )

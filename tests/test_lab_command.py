@@ -4,24 +4,15 @@ import sys
 from datetime import date
 from pathlib import Path
 
-import nbformat
 import pytest
 from click.testing import CliRunner
 from conftest import PLAYBOOK
 
 from misp_playbook_lib.cli import main
 from misp_playbook_lib.errors import ParameterError
-from misp_playbook_lib.lab import case_folder, copy_playbook, point_at
-from misp_playbook_lib.parameters import PlaybookParameters
+from misp_playbook_lib.lab import case_folder, copy_playbook
 
 TODAY = date(2026, 1, 31)
-
-
-def parameters_of(notebook: Path) -> PlaybookParameters:
-    cells = nbformat.read(notebook, as_version=4).cells
-    variables: dict[str, object] = {}
-    exec(next(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])), variables)  # noqa: S102 - our own notebook
-    return PlaybookParameters.collect({name: variables[name] for name in PlaybookParameters.model_fields})
 
 
 def test_the_folder_says_the_day_the_case_and_that_it_is_a_sandbox() -> None:
@@ -47,14 +38,6 @@ def test_a_copy_that_is_worked_on_is_gone_on_with(tmp_path: Path) -> None:
     copy = copy_playbook(PLAYBOOK, tmp_path)
     copy.write_text("worked on")
     assert copy_playbook(PLAYBOOK, tmp_path).read_text() == "worked on"
-
-
-def test_the_copy_is_pointed_at_the_sandboxs_modules_and_the_original_stays(tmp_path: Path) -> None:
-    before = PLAYBOOK.read_bytes()
-    copy = copy_playbook(PLAYBOOK, tmp_path)
-    point_at(copy, "http://127.0.0.1:4711")
-    assert parameters_of(copy) == parameters_of(PLAYBOOK).edited({"misp_modules_url": "http://127.0.0.1:4711"})
-    assert PLAYBOOK.read_bytes() == before
 
 
 def test_without_jupyterlab_one_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,6 +144,26 @@ def test_a_file_that_is_no_mapping_of_texts_is_refused(tmp_path: Path, text: str
         read_parameter_file(path)
 
 
+def test_a_name_that_is_in_a_file_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text('tlp: red\nwarninglist_name: x\ntlp: green\n\n"tlp": clear\n')
+    with pytest.raises(ParameterError) as caught:
+        read_parameter_file(path)
+    assert caught.value.problems == (
+        f"tlp is in lines 1 and 3 of {path}: remove one",
+        f"tlp is in lines 3 and 5 of {path}: remove one",
+    )
+    path.write_text("{tlp: red, tlp: green}")
+    with pytest.raises(ParameterError, match="tlp is in lines 1 and 1"):
+        read_parameter_file(path)
+
+
+def test_the_address_of_the_modules_is_a_parameter_though_the_vault_has_it_too() -> None:
+    assert PlaybookParameters.collect({"misp_modules_url": " "}).misp_modules_url == ""
+    with pytest.raises(ParameterError, match=r"misp_modules_url is not an http\(s\) URL"):
+        PlaybookParameters.collect({"misp_modules_url": "ftp://127.0.0.1"})
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="cannot be read: No such file"):
         read_parameter_file(tmp_path / "none.yaml")

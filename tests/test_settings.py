@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from misp_playbook_lib.errors import MissingSecret, SettingsError
-from misp_playbook_lib.settings import is_loopback, learn_secrets, load_settings, read_vault
+from misp_playbook_lib.settings import is_loopback, learn_secrets, load_settings, read_vault, without_services
 from misp_playbook_lib.untrusted import redact
 
 KEY = "k3y/with+signs=and~more"
@@ -132,6 +132,87 @@ def test_a_sandbox_vault_allows_loopback_only(tmp_path: Path) -> None:
         load_settings(path, {})
 
 
+SANDBOX = """misp_url = "http://127.0.0.1:1"
+misp_key = "x"
+misp_modules_url = "http://127.0.0.1:2"
+mattermost_hook = "http://127.0.0.1:3/hooks/x"
+sandbox = True
+sandbox_addresses = ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"]
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["misp_url", "misp_modules_url", "mattermost_hook", "slack_hook", "thehive_url", "sandbox"]
+)
+def test_a_sandbox_vault_refuses_every_address_that_the_sandbox_did_not_write(tmp_path: Path, name: str) -> None:
+    """Wherever it comes from: the file edited by hand, the environment."""
+    other = "http://127.0.0.1:6666/hooks/y"
+    path = write(tmp_path / "k.py", SANDBOX)
+    assert load_settings(path, {}).misp_modules_url == "http://127.0.0.1:2"
+    with pytest.raises(SettingsError, match=f"(?i){name}"):
+        load_settings(path, {f"MISP_PLAYBOOK_{name.upper()}": other})
+    if name != "sandbox":
+        lines = [line for line in SANDBOX.splitlines() if not line.startswith(f"{name} =")]
+        write(path, "\n".join([*lines, f'{name} = "{other}"']))
+        with pytest.raises(SettingsError, match=f"others are in {name}: correct it in .*k.py") as caught:
+            load_settings(path, {})
+        assert other not in str(caught.value)
+
+
+def test_a_sandbox_vault_refuses_a_parameter_that_leads_elsewhere(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path / "k.py", SANDBOX), {})
+    assert settings.modules_url("") == settings.modules_url("http://127.0.0.1:2") == "http://127.0.0.1:2"
+    with pytest.raises(SettingsError, match=r"misp_modules_url http://127\.0\.0\.1:6666 is not the sandbox's"):
+        settings.modules_url("http://127.0.0.1:6666")
+
+
+def test_a_sandbox_vault_without_the_modules_address_does_not_fall_back_to_the_default(tmp_path: Path) -> None:
+    text = "".join(line for line in SANDBOX.splitlines(keepends=True) if not line.startswith("misp_modules_url"))
+    with pytest.raises(SettingsError, match="others are in misp_modules_url"):
+        load_settings(write(tmp_path / "k.py", text), {})
+
+
+def test_the_modules_address_is_the_parameters_then_the_environments_then_the_vaults(vault: Path) -> None:
+    assert load_settings(vault, {}).modules_url("") == "http://127.0.0.1:6666"
+    vault.write_text(vault.read_text() + 'misp_modules_url = "http://modules.example:6666/"\n')
+    assert load_settings(vault, {}).modules_url("") == "http://modules.example:6666"
+    settings = load_settings(vault, {"MISP_PLAYBOOK_MISP_MODULES_URL": "http://other.example"})
+    assert settings.modules_url("") == "http://other.example"
+    assert settings.modules_url("http://third.example") == "http://third.example"
+
+
+def test_a_name_in_the_vault_that_is_not_known_is_refused_with_the_nearest(vault: Path) -> None:
+    vault.write_text(vault.read_text() + 'internal_domain = ["corp.example"]\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(vault, {})
+    assert str(caught.value) == f"internal_domain in line 3 of {vault} is not known: did you mean internal_domains?"
+    vault.write_text('unlike_any = "x"\n')
+    with pytest.raises(SettingsError, match=r"unlike_any in line 1 of .* is not known: .*keys.example.py"):
+        read_vault(vault)
+
+
+def test_a_name_that_is_in_the_vault_twice_is_refused_with_both_lines(vault: Path) -> None:
+    vault.write_text(vault.read_text() + '\ninternal_domains = ["a.example"]\ninternal_domains = []\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(vault, {})
+    assert str(caught.value) == f"internal_domains is in lines 4 and 5 of {vault}: remove one."
+
+
+def test_a_variable_that_is_not_known_is_refused_with_the_nearest(vault: Path) -> None:
+    environ = {"MISP_PLAYBOOK_VAULT": str(vault), "MISP_PLAYBOOK_RUN_DIR": "/x", "MISP_PLAYBOOK_SHODAN_APIKEY": "k"}
+    assert load_settings(environ=environ).secret("shodan_apikey") == "k"
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ=environ | {"MISP_PLAYBOOK_INTERNAL_DOMAIN": "corp.example"})
+    assert str(caught.value) == (
+        "MISP_PLAYBOOK_INTERNAL_DOMAIN in the environment is not known: did you mean MISP_PLAYBOOK_INTERNAL_DOMAINS?"
+    )
+
+
+def test_a_vault_given_by_hand_is_read_without_any_variable() -> None:
+    environ = {"MISP_PLAYBOOK_INTERNAL_DOMAIN": "x", "MISP_PLAYBOOK_MISP_KEY": "x", "PATH": "/bin"}
+    assert without_services(environ) == {"PATH": "/bin"}
+
+
 def test_secrets_mask_themselves(vault: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = load_settings(vault, {})
     with caplog.at_level(logging.INFO):
@@ -161,6 +242,7 @@ def test_the_example_vault_names_every_key_and_holds_none() -> None:
         "misp_url",
         "misp_key",
         "misp_verifycert",
+        "misp_modules_url",
         "mattermost_playbook_user",
         "mattermost_hook",
         "slack_hook",

@@ -1,11 +1,14 @@
 # How the playbooks reach your services. Copy to vault/keys.py with: install -m 600 vault/keys.example.py vault/keys.py
 # The file is read as plain `name = value` lines, never executed; MISP_PLAYBOOK_<NAME> in the environment wins over it.
+# A name that is not known is refused.
 
 # Required: your MISP server and your API key (Global Actions, My Profile, Auth keys)
 misp_url = ""
 misp_key = ""
 # True; the path of a CA bundle, for a certificate of your own CA; False to skip the check (which every report will say)
 misp_verifycert = True
+# Where misp-modules listens; the parameter misp_modules_url wins over it
+misp_modules_url = "http://127.0.0.1:6666"
 
 # Optional: leave empty what you do not use
 mattermost_playbook_user = "MISP Playbook"

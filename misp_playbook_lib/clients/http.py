@@ -1,35 +1,43 @@
-"""One requests session for every service: timeouts always, errors mapped, proxies and CA bundle honoured.
+"""Every service is asked by one client: time and size of an answer are bounded, no redirect is followed, errors mapped.
 
 A request that was received is never repeated here; the callers that may repeat one say so with `reading`.
 """
 
 import email.utils
+import json as jsonlib
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 import stamina
-from urllib3.exceptions import InsecureRequestWarning, NewConnectionError
+from urllib3.exceptions import InsecureRequestWarning, NewConnectionError, ReadTimeoutError
 
-from misp_playbook_lib.errors import (
-    AuthenticationFailed,
-    PermissionDenied,
-    RateLimited,
-    RequestRejected,
-    ServiceUnavailable,
-    UnexpectedResponse,
-)
+from misp_playbook_lib.clients import deadline
+from misp_playbook_lib.clients.failures import MISP, NOT_SENT, Failure, failed
+from misp_playbook_lib.clients.transport import Session, read_body
+from misp_playbook_lib.errors import DeadlineReached, RateLimited, ServiceError, ServiceUnavailable
 from misp_playbook_lib.settings import is_loopback
 from misp_playbook_lib.untrusted import redact
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
+"""Seconds from the request to the end of the answer."""
 ATTEMPTS = 3
+REPETITIONS = 180.0
+"""Seconds that all attempts of a call take together."""
+LONGEST_PAUSE = 2.0
+MAX_WAIT = 30.0
+"""Seconds that a Retry-After may ask for; a service that wants more is told of as failed."""
+DEFAULT_WAIT = 1.0
+"""Seconds to wait where a 429 names none: Slack takes one message a second (docs.slack.dev, rate limits)."""
+MAX_ANSWER = 65_536
+"""Bytes of an answer, unpacked, beyond those that were sent and that it may repeat."""
 Result = TypeVar("Result")
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -38,10 +46,10 @@ class HttpClient:
     """Speaks to one service.
 
     Args:
-        service: its name, as an analyst knows it.
+        service: its name, one of `failures.SERVICES`.
         verify: True, False, or the path of a CA bundle.
         headers: sent with every request.
-        timeout: seconds to wait for an answer.
+        timeout: seconds from a request to the end of its answer.
 
     """
 
@@ -54,59 +62,74 @@ class HttpClient:
         timeout: float = READ_TIMEOUT,
     ) -> None:
         self.service = service
+        self.timeout = timeout
         self._verify = verify
-        self._timeout = timeout
-        self._session = requests.Session()
-        # requests would let ~/.netrc overwrite the Authorization header, and would proxy loopback.
-        self._session.trust_env = False
+        self._session = Session()
         self._session.headers.update(headers or {})
 
     def request(
         self,
-        method: Literal["GET", "POST"],
+        method: str,
         url: str,
         operation: str,
         *,
         json: Any = None,
-        timeout: float | None = None,
+        data: bytes | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        limit: int = MAX_ANSWER,
     ) -> requests.Response:
-        """Send one request and return the answer if its status is below 400.
+        """Send one request and return the answer if its status is below 300.
+
+        Args:
+            method: GET or POST.
+            url: the whole address.
+            operation: what the service is asked to do, in words.
+            json: the body, to be written as JSON.
+            data: the body as it is.
+            params: the query.
+            headers: sent beside the client's.
+            limit: the bytes that the answer may have, unpacked, beyond as many as were sent.
 
         Raises:
             ServiceError: one of its kinds, by what went wrong.
 
         """
-        try:
-            response = self._session.request(
-                method,
-                url,
-                json=json,
-                timeout=(CONNECT_TIMEOUT, timeout or self._timeout),
-                verify=verification(self._verify),
-                proxies=proxies(url),
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise no_answer(error, self.service, operation) from error
-        check_status(response, self.service, operation)
+        if deadline.reached():
+            raise failed(Failure.DEADLINE, self.service, operation, not_taken=True)
+        with deadline.within(self.timeout):
+            seconds = deadline.call_seconds_left()
+            try:
+                response = self._session.request(
+                    method,
+                    url,
+                    json=json,
+                    data=data,
+                    params=params,
+                    headers=headers,
+                    timeout=(min(CONNECT_TIMEOUT, seconds), seconds),
+                    verify=verification(self._verify),
+                    proxies=proxies(url),
+                    stream=True,
+                )
+                limit += len(response.request.body or b"")
+                whole = read_body(response, limit)
+            except requests.RequestException as error:
+                raise _no_answer(error, self.service, operation) from error
+        _check_status(response, self.service, operation)
+        if not whole:
+            size = f"{limit / 1e6:,.1f} MB"
+            raise failed(Failure.TOO_LARGE, self.service, operation, size, status=response.status_code)
         return response
 
-    def json(
-        self,
-        method: Literal["GET", "POST"],
-        url: str,
-        operation: str,
-        *,
-        json: Any = None,
-        timeout: float | None = None,
-    ) -> Any:
+    def json(self, method: str, url: str, operation: str, *, json: Any = None, limit: int = MAX_ANSWER) -> Any:
         """Send one request and return the JSON of the answer, whatever its Content-Type says.
 
         Raises:
             ServiceError: one of its kinds, by what went wrong.
 
         """
-        return parsed(self.request(method, url, operation, json=json, timeout=timeout), self.service, operation)
+        return parsed(self.request(method, url, operation, json=json, limit=limit), self.service, operation)
 
     def close(self) -> None:
         """Close the connections."""
@@ -114,13 +137,55 @@ class HttpClient:
 
 
 def reading(ask: Callable[[], Result]) -> Result:
-    """Ask up to three times, with growing pauses, as long as the service is unavailable: for what only reads."""
-    for attempt in stamina.retry_context(
-        on=ServiceUnavailable, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=2.0
-    ):
-        with attempt:
-            return ask()
+    """Ask up to three times, with growing pauses or those that a 429 asks for: for what only reads.
+
+    Raises:
+        ServiceError: it was refused, or the service stayed unavailable.
+
+    """
+    return _repeated(ask, lambda error: _wait_before(error, reads=True))
+
+
+def once(ask: Callable[[], Result]) -> Result:
+    """Ask, and ask again only what certainly was not taken: after a 429, or where no connection came about.
+
+    Raises:
+        ServiceError: it was not accepted.
+
+    """
+    return _repeated(ask, _wait_before)
+
+
+def writing(send: Callable[[], Result]) -> Result:
+    """Send as `once` does; the run's deadline does not cut what was begun before it.
+
+    Raises:
+        ServiceError: it was not accepted, or what became of it is not known.
+
+    """
+    with deadline.uncut():
+        return once(send)
+
+
+def _repeated(ask: Callable[[], Result], wait_before: Callable[[Exception], bool | float]) -> Result:
+    with deadline.within(REPETITIONS):
+        for attempt in stamina.retry_context(
+            on=wait_before, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=LONGEST_PAUSE
+        ):
+            with attempt:
+                return ask()
     raise AssertionError  # stamina returns or raises
+
+
+def _wait_before(error: Exception, *, reads: bool = False) -> bool | float:
+    """Say whether a call may be repeated, and after how many seconds (True: stamina's own pause)."""
+    left = min(deadline.call_seconds_left(), deadline.seconds_left())
+    if isinstance(error, RateLimited):
+        wait = DEFAULT_WAIT if error.retry_after is None else error.retry_after
+        return wait <= min(MAX_WAIT, left - 1) and float(wait)
+    if not isinstance(error, ServiceUnavailable) or isinstance(error, DeadlineReached) or left <= LONGEST_PAUSE + 1:
+        return False
+    return not isinstance(error.__cause__, requests.exceptions.SSLError) and (reads or error.not_taken)
 
 
 def verification(verify: bool | Path) -> bool | str:
@@ -139,79 +204,89 @@ def proxies(url: str) -> dict[str, str]:
     return {} if is_loopback(url) else requests.utils.get_environ_proxies(url)
 
 
-def no_answer(error: requests.RequestException, service: str, operation: str) -> ServiceUnavailable:
+def _no_answer(error: requests.RequestException, service: str, operation: str) -> ServiceError:
     """Say in one line why no answer came."""
-    if isinstance(error, requests.exceptions.SSLError):
-        bundle = "misp_verifycert in the vault, for MISP, or REQUESTS_CA_BUNDLE"
-        reason = f"its certificate could not be verified; name your CA bundle in {bundle}"
-    elif isinstance(error, requests.exceptions.ConnectTimeout):
-        reason = f"no connection within {CONNECT_TIMEOUT:.0f} seconds; check the address and the network"
-    elif isinstance(error, requests.exceptions.Timeout):
-        reason = "no answer in time; try again when the server is less busy"
-    elif isinstance(error, requests.exceptions.ProxyError):
-        reason = "the proxy could not be used; check HTTPS_PROXY and NO_PROXY"
-    elif never_connected(error):
-        reason = "no connection; check that the server runs and that the address is right"
-    else:
-        reason = "the connection broke off before the answer was complete"
-    return ServiceUnavailable(f"{reason} ({operation})", service=service, operation=operation)
+    kinds = requests.exceptions
+    inner = error.args[0] if error.args else None
+    connected = not isinstance(getattr(inner, "reason", None), NewConnectionError)
+    unverified = isinstance(error, kinds.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
+    signs = (
+        (Failure.CERTIFICATE, unverified),
+        (Failure.ENCRYPTION, isinstance(error, kinds.SSLError)),
+        (Failure.CONNECT_TIMEOUT, isinstance(error, kinds.ConnectTimeout)),
+        (Failure.PROXY, isinstance(error, kinds.ProxyError)),
+        (Failure.NO_CONNECTION, not connected),
+        (Failure.TIMEOUT, isinstance(error, kinds.Timeout) or isinstance(inner, ReadTimeoutError)),
+        (Failure.UNREADABLE, isinstance(error, kinds.ContentDecodingError)),
+        (Failure.BROKEN_OFF, True),
+    )
+    failure = next(failure for failure, shown in signs if shown)
+    if failure in {Failure.CONNECT_TIMEOUT, Failure.TIMEOUT} and deadline.reached():
+        return failed(Failure.DEADLINE, service, operation, not_taken=failure is Failure.CONNECT_TIMEOUT)
+    facts = {"not_taken": True} if failure in NOT_SENT else {}
+    return failed(failure, service, operation, f"{CONNECT_TIMEOUT:.0f}", **facts)
 
 
-def check_status(response: requests.Response, service: str, operation: str) -> None:
-    """Raise what a status from 300 on means.
+def _check_status(response: requests.Response, service: str, operation: str) -> None:
+    """Raise what a status from 300 on means (RFC 9110 section 15).
 
     Raises:
         ServiceError: one of its kinds.
 
     """
     status = response.status_code
-    if status < 300:  # noqa: PLR2004 - RFC 9110 section 15
+    if status < 300:  # noqa: PLR2004
         return
-    message, errors = own_words(response)
-    known = {"service": service, "operation": operation}
     if status < 400:  # noqa: PLR2004
-        raise UnexpectedResponse(f"redirected instead of answering ({operation})", status=status, **known)
+        target = redirect_target(response)
+        login = service == MISP and target.endswith("/users/login")
+        failure = Failure.LOGIN_PAGE if login else Failure.REDIRECTED
+        raise failed(failure, service, operation, target, status=status)
     if status == requests.codes.too_many_requests:
-        raise RateLimited(
-            f"asked too often ({operation}); wait and try again",
-            status=status,
-            retry_after=_retry_after(response),
-            **known,
-        )
+        wait = _retry_after(response)
+        raise failed(Failure.RATE_LIMITED, service, operation, status=status, retry_after=wait)
     if status >= requests.codes.internal_server_error:
-        raise ServiceUnavailable(f"server error {status} ({operation})", status=status, **known)
+        raise failed(Failure.SERVER_ERROR, service, operation, status, status=status)
+    message, errors = own_words(response)
     if status == requests.codes.unauthorized or _about_the_key(message):
-        raise AuthenticationFailed(f"the key was refused; check it in the vault ({operation})", status=status, **known)
+        raise failed(Failure.KEY_REFUSED, service, operation, status=status)
     if status == requests.codes.forbidden and "permission" in message.lower():
-        raise PermissionDenied(f"the user may not do this ({operation}): {message}", status=status, **known)
-    words = "; ".join(f"{field}: {', '.join(texts)}" for field, texts in errors.items()) or message or f"{status}"
-    raise RequestRejected(f"refused ({operation}): {words}", status=status, errors=errors, **known)
+        raise failed(Failure.NOT_ALLOWED, service, operation, message, status=status)
+    words = "; ".join(f"{field}: {', '.join(texts)}" for field, texts in errors.items()) or message
+    if words:
+        raise failed(Failure.REFUSED, service, operation, words, status=status, errors=errors)
+    raise failed(Failure.REFUSED_SILENTLY, service, operation, status, status=status)
+
+
+def redirect_target(response: requests.Response) -> str:
+    """Return the address that a redirect leads to, without what could be a secret: user, password and query."""
+    try:
+        parts = urlsplit(urljoin(response.url, response.headers.get("Location", "")))
+        address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    except ValueError:
+        return "an address that cannot be read"
+    return quote(address, safe=":/[]%~")[:200]
 
 
 def parsed(response: requests.Response, service: str, operation: str) -> Any:
     """Return the JSON of an answer.
 
     Raises:
-        UnexpectedResponse: it is not JSON.
+        UnexpectedResponse: it is not JSON, or nested too deep.
 
     """
     try:
-        return response.json()
-    except requests.exceptions.JSONDecodeError:
-        raise UnexpectedResponse(
-            f"the answer is not JSON ({operation}); is this address the right one?",
-            service=service,
-            operation=operation,
-            status=response.status_code,
-        ) from None
+        return jsonlib.loads(response.content)
+    except (ValueError, RecursionError):
+        raise failed(Failure.NOT_JSON, service, operation, status=response.status_code) from None
 
 
 def own_words(response: requests.Response) -> tuple[str, dict[str, list[str]]]:
     """Return the message and the errors by field of a refusal, as far as it has them (MISP's and TheHive's shapes)."""
     try:
-        body = response.json()
-    except requests.exceptions.JSONDecodeError:
-        text = redact(response.text).strip()
+        body = jsonlib.loads(response.content)
+    except (ValueError, RecursionError):
+        text = redact(response.content[:1000].decode("utf-8", "replace")).strip()
         return ("" if text.startswith("<") else text[:200]), {}
     if not isinstance(body, dict):
         return "", {}
@@ -227,12 +302,6 @@ def own_words(response: requests.Response) -> tuple[str, dict[str, list[str]]]:
 def _about_the_key(message: str) -> bool:
     """Recognise MISP's two refusals of a key (app/Controller/AppController.php)."""
     return message.startswith("Authentication failed") or "Auth key" in message
-
-
-def never_connected(error: requests.RequestException) -> bool:
-    """Tell whether the request was certainly not received: no connection came about."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(reason, NewConnectionError)
 
 
 def seconds_ahead(response: requests.Response) -> float:

@@ -1,8 +1,9 @@
 """Posts to a Mattermost incoming webhook."""
 
+from misp_playbook_lib.clients.failures import MATTERMOST
 from misp_playbook_lib.clients.hooks import Hook
 
-SERVICE = "Mattermost"
+SERVICE = MATTERMOST
 MAX_MESSAGE = 16_383
 """Characters: Mattermost's server splits a longer message wherever it falls (model.PostMessageMaxRunesV2)."""
 

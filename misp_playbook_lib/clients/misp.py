@@ -1,4 +1,4 @@
-"""The MISP server, through PyMISP; its dict errors become exceptions here and nowhere else imports it."""
+"""The MISP server, through PyMISP: what is asked of it, and its answers as values."""
 
 import logging
 import time
@@ -7,20 +7,14 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-from requests.auth import AuthBase
 
 from misp_playbook_lib.clients import http
-from misp_playbook_lib.clients.lean import left_out
+from misp_playbook_lib.clients.deadline import uncut
+from misp_playbook_lib.clients.failures import Failure, failed
 from misp_playbook_lib.clients.misp_attributes import SEARCH, SERVICE, Row, rows
 from misp_playbook_lib.clients.misp_attributes import unexpected as _unexpected
-from misp_playbook_lib.errors import (
-    AuthenticationFailed,
-    PermissionDenied,
-    RequestRejected,
-    ServiceError,
-    UnexpectedResponse,
-    WarninglistError,
-)
+from misp_playbook_lib.clients.misp_connection import connect
+from misp_playbook_lib.errors import PermissionDenied, RequestRejected, UnexpectedResponse, WarninglistError
 from misp_playbook_lib.model.modules import MispServer
 from misp_playbook_lib.model.values import EventAttribute
 from misp_playbook_lib.model.warninglist import (
@@ -31,66 +25,6 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistType,
 )
 from misp_playbook_lib.settings import Settings
-
-with left_out("pymispwarninglists"):  # it would load jsonschema, which takes two seconds beside JupyterLab
-    from pymisp import PyMISP, PyMISPError
-
-READ_TIMEOUT = 300.0
-"""Seconds: MISP takes 4.4 s for an edit of 300,000 entries on an idle server, and may be busy."""
-
-
-class _KeyHeader(AuthBase):
-    """Sets the key anew on each request, so that an entry for the host in ~/.netrc cannot replace it."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._key
-        return request
-
-
-class _Connection(PyMISP):
-    """PyMISP that raises what went wrong: as it comes, it returns a 4xx as a dict and hides the status of a 5xx."""
-
-    ahead = 0.0
-    """By how many seconds the server's clock is ahead of ours, or behind."""
-
-    def _prepare_request(self, request_type: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
-        try:
-            return super()._prepare_request(request_type, url, *args, **kwargs)
-        except requests.RequestException as error:
-            raise http.no_answer(error, SERVICE, _operation(url)) from error
-
-    def _check_response(
-        self, response: requests.Response, *args: Any, expect_json: bool = False, **kwargs: Any
-    ) -> dict[str, Any] | str:
-        del args, expect_json, kwargs
-        operation = self._checked(response)
-        answer = http.parsed(response, SERVICE, operation)
-        if isinstance(answer, dict) and answer.get("response") is not None:
-            answer = answer["response"]
-        return answer  # type: ignore[no-any-return]  # whatever JSON MISP answered
-
-    def search_attributes(self, filters: dict[str, Any]) -> bytes:
-        """Ask attributes/restSearch and return the answer as it came: PyMISP would make objects of every row."""
-        response = self._prepare_request("POST", SEARCH, data=filters)
-        self._checked(response)
-        return response.content
-
-    def _checked(self, response: requests.Response) -> str:
-        """Return what was asked for, if it was answered."""
-        self.ahead = http.seconds_ahead(response)
-        operation = _operation(response.request.path_url)
-        if response.history and "/users/login" in response.url:
-            raise AuthenticationFailed(
-                f"answered with its login page ({operation}); it may be in maintenance, or the key is not accepted",
-                service=SERVICE,
-                operation=operation,
-                status=response.history[0].status_code,
-            )
-        http.check_status(response, SERVICE, operation)
-        return operation
 
 
 class MispClient:
@@ -106,15 +40,7 @@ class MispClient:
 
     def __init__(self, settings: Settings) -> None:
         logging.getLogger("pymisp").setLevel(logging.CRITICAL + 1)  # it logs whole requests; we raise instead
-        key = settings.secret("misp_key")
-        try:
-            self.pymisp = http.reading(lambda: _connect(settings, key))
-        except PyMISPError as error:
-            raise UnexpectedResponse(
-                f"the answer is not MISP's ({error}); is {settings.misp_url} the right address?",
-                service=SERVICE,
-                operation="connect",
-            ) from error
+        self.pymisp = http.reading(lambda: connect(settings))
         self.server = self._server(settings)
 
     def _server(self, settings: Settings) -> MispServer:
@@ -188,12 +114,12 @@ class MispClient:
 
     def add_warninglist(self, fields: Mapping[str, Any]) -> int:
         """Create a list and return its ID (POST warninglists/add)."""
-        return _list_id(self.pymisp.direct_call("warninglists/add", {"Warninglist": dict(fields)}))
+        return _list_id(self._write("warninglists/add", fields))
 
     def edit_warninglist(self, list_id: int, fields: Mapping[str, Any]) -> int:
         """Change the fields given, keep what is omitted, and return the version (POST warninglists/edit/<id>)."""
         operation = f"warninglists/edit/{list_id}"
-        answer = self.pymisp.direct_call(operation, {"Warninglist": dict(fields)})
+        answer = self._write(operation, fields)
         try:
             return int(answer["Warninglist"]["version"])
         except (KeyError, TypeError, ValueError) as error:
@@ -202,18 +128,22 @@ class MispClient:
     def set_warninglist_enabled(self, list_id: int, *, enabled: bool) -> None:
         """Enable or disable a list (POST warninglists/toggleEnable: always 200, and `saved` says what happened)."""
         operation = "warninglists/toggleEnable"
-        answer = self._read(operation, {"id": [str(list_id)], "enabled": enabled})
+        with uncut():  # it may be repeated as a read may: it says what is to be, not what to change
+            answer = self._read(operation, {"id": [str(list_id)], "enabled": enabled})
         if not isinstance(answer, dict) or answer.get("saved") is not True:
             words = str(answer.get("errors", "")) if isinstance(answer, dict) else ""
-            done = "enabled" if enabled else "disabled"
-            raise RequestRejected(f"the list was not {done}: {words}", service=SERVICE, operation=operation, status=200)
+            raise failed(Failure.REFUSED, SERVICE, operation, words or "saved is not true", status=200)
 
     def delete_warninglist(self, list_id: int) -> None:
         """Ask for a list's deletion (POST warninglists/delete/<id>, a redirect whether or not it was there).
 
-        The answer says nothing, and PyMISP follows the redirect: only `warninglist` tells whether the list is gone.
+        The answer says nothing: only `warninglist` tells whether the list is gone.
         """
-        self.pymisp.direct_call(f"warninglists/delete/{list_id}", {})
+        try:
+            http.writing(lambda: self.pymisp.direct_call(f"warninglists/delete/{list_id}", {}))
+        except UnexpectedResponse as error:
+            if error.status != requests.codes.found:
+                raise
 
     def attributes(self, filters: Mapping[str, Any]) -> list[Row]:
         """Return the attributes that `filters` let through (POST attributes/restSearch); safe to call in threads."""
@@ -307,6 +237,9 @@ class MispClient:
     def _read(self, path: str, data: Any) -> Any:
         return http.reading(lambda: self.pymisp.direct_call(path, data))
 
+    def _write(self, path: str, fields: Mapping[str, Any]) -> Any:
+        return http.writing(lambda: self.pymisp.direct_call(path, {"Warninglist": dict(fields)}))
+
 
 def parse_warninglist(answer: Any) -> Warninglist:
     """Read a list from either of MISP's shapes: `view` nests entries and types, `edit` has them beside.
@@ -335,32 +268,8 @@ def parse_warninglist(answer: Any) -> Warninglist:
         raise _unexpected("warninglists/view") from error
 
 
-def _connect(settings: Settings, key: str) -> _Connection:
-    """Open PyMISP's connection; its constructor asks for versions, the user and describeTypes."""
-    url = settings.misp_url
-    try:
-        return _Connection(
-            f"{url}/",  # PyMISP joins paths to it: without the slash a MISP below a path loses that path
-            key,
-            ssl=http.verification(settings.misp_verifycert),
-            # An empty mapping would make requests look up the environment, where nothing keeps loopback out.
-            proxies=http.proxies(url) or {"no_proxy": "*"},
-            auth=_KeyHeader(key),
-            timeout=(http.CONNECT_TIMEOUT, READ_TIMEOUT),
-            tool="misp-playbook",
-        )
-    except PyMISPError as error:
-        if isinstance(error.__context__, ServiceError):
-            raise error.__context__ from None
-        raise
-
-
 def _list_id(answer: Any) -> int:
     try:
         return int(answer["Warninglist"]["id"])
     except (KeyError, TypeError, ValueError) as error:
         raise _unexpected("warninglists") from error
-
-
-def _operation(url: str) -> str:
-    return url.lstrip("/")[:80]

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from misp_playbook_lib.errors import UnexpectedResponse
+from misp_playbook_lib.clients.failures import MISP, Failure, failed
+from misp_playbook_lib.errors import ServiceError
 from misp_playbook_lib.model.results import Attribute, Event
 
-SERVICE = "MISP"
+SERVICE = MISP
 SEARCH = "attributes/restSearch"
 _DAY = len("2024-01-31")
 
@@ -74,9 +75,7 @@ def rows(answer: bytes) -> list[Row]:
     except msgspec.ValidationError as error:
         raise unexpected(SEARCH) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnexpectedResponse(
-            f"the answer is not JSON ({SEARCH}); is this address the right one?", service=SERVICE, operation=SEARCH
-        ) from error
+        raise failed(Failure.NOT_JSON, SERVICE, SEARCH) from error
 
 
 def parse_event(row: Row) -> Event:
@@ -127,10 +126,6 @@ def parse_attribute(row: Row, event: Event) -> Attribute:
         raise unexpected(SEARCH) from error
 
 
-def unexpected(operation: str) -> UnexpectedResponse:
+def unexpected(operation: str) -> ServiceError:
     """Say that an answer is not MISP's."""
-    return UnexpectedResponse(
-        f"the answer is not of the promised shape ({operation}); is this a supported MISP?",
-        service=SERVICE,
-        operation=operation,
-    )
+    return failed(Failure.OTHER_SHAPE, SERVICE, operation)

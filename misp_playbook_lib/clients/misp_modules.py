@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from misp_playbook_lib.clients.http import HttpClient, reading
-from misp_playbook_lib.errors import ServiceUnavailable, UnexpectedResponse
+from misp_playbook_lib.clients.failures import MISP_MODULES, Failure, failed, remedy
+from misp_playbook_lib.clients.http import HttpClient, once, reading
+from misp_playbook_lib.errors import ServiceUnavailable
 from misp_playbook_lib.model.indicators import Indicator
 from misp_playbook_lib.model.modules import Module
 from misp_playbook_lib.model.results import Enrichment, EnrichmentKind
 
-SERVICE = "misp-modules"
+SERVICE = MISP_MODULES
 LOOKUP_TIMEOUT = 60
 """Seconds that misp-modules gives a lookup (its own default is 300), and we a little more."""
+MAX_ANSWER = 32_000_000
+"""Bytes: 130 modules are listed in 160,000, an answer with all relations of a domain takes some megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,10 @@ class MispModulesClient:
             ServiceError: the server cannot be asked.
 
         """
-        rows = reading(lambda: self._http.json("GET", f"{self.url}/modules", "list the modules"))
+        operation = "list the modules"
+        rows = reading(lambda: self._http.json("GET", f"{self.url}/modules", operation, limit=MAX_ANSWER))
         if not isinstance(rows, list):
-            raise UnexpectedResponse(
-                "the answer is no list of modules; is this address the right one?",
-                service=SERVICE,
-                operation="list the modules",
-            )
+            raise failed(Failure.OTHER_SHAPE, SERVICE, operation)
         return tuple(
             Module(str(row["name"]), tuple(_inputs(row))) for row in rows if isinstance(row, dict) and "name" in row
         )
@@ -74,11 +74,13 @@ class MispModulesClient:
             "timeout": LOOKUP_TIMEOUT,
         }
         try:
-            answer = self._http.json("POST", f"{self.url}/query", f"ask {module}", json=question)
+            answer = once(
+                lambda: self._http.json("POST", f"{self.url}/query", f"ask {module}", json=question, limit=MAX_ANSWER)
+            )
         except ServiceUnavailable as error:
             if error.status is None:
                 raise
-            return Answer(error=f"the module server failed ({error.status})")
+            return Answer(error=f"the module server failed ({error.status}); {remedy(Failure.SERVER_ERROR, SERVICE)}")
         return parse_answer(answer, indicator)
 
 
@@ -102,11 +104,7 @@ def parse_answer(answer: Any, indicator: Indicator) -> Answer:
         return Answer(error=None, enrichments=_distinct(found))
     if isinstance(results, list):
         return Answer(error=None, enrichments=_distinct(_from_values(results, indicator)))
-    raise UnexpectedResponse(
-        "the module's answer is of no known shape; look in the module server's log",
-        service=SERVICE,
-        operation="query",
-    )
+    raise failed(Failure.OTHER_SHAPE, SERVICE, "query")
 
 
 def _inputs(row: Mapping[str, Any]) -> list[str]:

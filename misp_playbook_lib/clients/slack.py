@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from misp_playbook_lib.clients.failures import SLACK
 from misp_playbook_lib.clients.hooks import Hook
 
-SERVICE = "Slack"
+SERVICE = SLACK
 MAX_TEXT = 40_000
 """Characters of a message's text (docs.slack.dev, chat.postMessage)."""
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from misp_playbook_lib.clients.hooks import once
-from misp_playbook_lib.clients.http import READ_TIMEOUT, HttpClient
-from misp_playbook_lib.errors import RequestRejected, UnexpectedResponse
+from misp_playbook_lib.clients.failures import THEHIVE, Failure, failed
+from misp_playbook_lib.clients.http import READ_TIMEOUT, HttpClient, reading, writing
+from misp_playbook_lib.errors import RequestRejected
 
-SERVICE = "TheHive"
+SERVICE = THEHIVE
 MAX_TYPE = 32
 MAX_SOURCE = 64
 MAX_SOURCE_REF = 128
@@ -26,6 +26,9 @@ MAX_OBSERVABLE = 4_096
 MAX_BODY = 9_000_000
 """Bytes of a request: TheHive's configuration allows ten million (play.http.parser.maxMemoryBuffer)."""
 
+MAX_FOUND = 5_000_000
+"""Bytes of an alert in an answer: its description and summary, four for a character, and more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:
@@ -42,7 +45,7 @@ class TheHiveClient:
     Args:
         url: where it is.
         key: the API key of a user with manageAlert/create.
-        timeout: seconds to wait for an answer.
+        timeout: seconds from a request to the end of its answer.
 
     """
 
@@ -58,7 +61,7 @@ class TheHiveClient:
 
         """
         try:
-            answer = once(lambda: self._http.json("POST", f"{self.url}/api/v1/alert", "add an alert", json=alert))
+            answer = writing(lambda: self._http.json("POST", f"{self.url}/api/v1/alert", "add an alert", json=alert))
         except RequestRejected as error:
             if existing := self._find(alert) if "already exist" in str(error) else "":
                 return self._alert(existing, existed=True)
@@ -72,7 +75,7 @@ class TheHiveClient:
         conditions = [{"_field": field, "_value": alert[field]} for field in ("type", "source", "sourceRef")]
         query = [{"_name": "listAlert"}, {"_name": "filter", "_and": [{"_eq": one} for one in conditions]}]
         url = f"{self.url}/api/v1/query"
-        answer = once(lambda: self._http.json("POST", url, "find an alert", json={"query": query}))
+        answer = reading(lambda: self._http.json("POST", url, "find an alert", json={"query": query}, limit=MAX_FOUND))
         return _id(answer[0]) if isinstance(answer, list) and answer else ""
 
 
@@ -80,6 +83,4 @@ def _id(answer: Any) -> str:
     try:
         return str(answer["_id"])
     except (KeyError, TypeError):
-        raise UnexpectedResponse(
-            "the answer is no alert; is this address the right one?", service=SERVICE, operation="add an alert"
-        ) from None
+        raise failed(Failure.OTHER_SHAPE, SERVICE, "add an alert") from None

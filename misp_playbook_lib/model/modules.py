@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from misp_playbook_lib.model.indicators import Indicator
 from misp_playbook_lib.model.results import LookupResult, LookupResults
 
 
@@ -54,7 +55,8 @@ class ModuleRow:
     """What is particular about a module: step, key in the vault, answers of no use to an analyst, and its price.
 
     `calls` are the API calls that an answered lookup of a type makes; a type that is not there makes one, and so does
-    a value that is not known: it is asked for first.
+    a value that is not known: it is asked for first. `control` is a question to which the module surely has an answer,
+    for one that says the same of an unknown value as of a key that is refused.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ModuleRow:
     secret: str = ""
     leave_out: frozenset[str] = frozenset()
     calls: Mapping[str, int] = field(default_factory=dict)
+    control: Indicator | None = None
 
     def cost(self, type_: str) -> int:
         """Return the API calls of a lookup."""
@@ -107,6 +110,7 @@ MODULE_TABLE = {
             title="Shodan",
             secret="shodan_apikey",  # noqa: S106 - a name in the vault
             leave_out=_SHODAN_TEXTS,
+            control=Indicator("ip-dst", "8.8.8.8"),
         ),
     )
 }

@@ -23,11 +23,15 @@ class ApplyOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A plan and what became of it; `warninglist` is as read back (None: a dry run of a list that is not there)."""
+    """A plan and what became of it; `warninglist` is as read back (None: a dry run of a list that is not there).
+
+    `others` says, in words, what others did to the list at the same time.
+    """
 
     plan: WarninglistPlan
     outcome: ApplyOutcome
     warninglist: Warninglist | None
+    others: str = ""
 
 
 class Published(StrEnum):

@@ -8,6 +8,7 @@ from misp_playbook_lib.model.modules import Lookups, module_row
 from misp_playbook_lib.model.results import Applied, CorrelationResult, EnrichmentKind, LookupResults
 from misp_playbook_lib.report import correlation, views
 from misp_playbook_lib.report.tables import Table, as_markdown, markdown_code, markdown_line, one_line, table
+from misp_playbook_lib.report.written import Became
 
 TITLE = "Create a custom MISP warninglist"
 SUMMARY_ROWS = 50
@@ -136,36 +137,30 @@ def summarise(
     )
 
 
-def broken_off(*, tlp: str, run_id: str, facts: Mapping[str, Any], failures: Sequence[str], crash: str) -> Summary:
+def broken_off(
+    *, tlp: str, run_id: str, server: Mapping[str, Any], became: Became, failures: Sequence[str], crash: str
+) -> Summary:
     """Say what became of the list in a run that did not come to its end.
 
     Args:
         tlp: the TLP level of the summary.
         run_id: the run's ID.
-        facts: the run's facts, the list among them.
+        server: the facts of the server.
+        became: what became of the list.
         failures: everything that failed or is incomplete, in words.
         crash: what broke the run off, in a line.
 
     """
-    written, server = facts["warninglist"], facts.get("server", {})
-    what = f"{written['outcome']}, {written['entries']:,} entries"
     problems = tuple(dict.fromkeys([*failures, *([crash] if crash else [])]))
     return Summary(
         title=f"{TITLE}: broken off",
         tlp=tlp,
         run_id=run_id,
         where=f"{server.get('url', '')} as {server.get('user', '')}",
-        url=written["url"],
+        url=became.url,
         pointer=_pointer(run_id, archived=True),
-        lines=(
-            f"The run broke off after the list was written: the warninglist {written['name']} was {what}.",
-            "What follows from the list is incomplete or missing.",
-        ),
-        figures=(
-            ("Warninglist", f"{written['name']} (ID {written['id'] or 'none yet'})"),
-            ("List", what),
-            ("Run", "broken off"),
-        ),
+        lines=(f"The run broke off. {became.words}", "What follows from the list is incomplete or missing."),
+        figures=(("List", became.words), ("Run", "broken off")),
         sections=(_failed(problems),),
         failures=problems,
     )

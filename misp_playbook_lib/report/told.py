@@ -1,10 +1,11 @@
 """Archived runs as a terminal shows them: all of them, one of them, and how two differ."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from misp_playbook_lib.report import history, index, runs, undo
 from misp_playbook_lib.report.page import page
-from misp_playbook_lib.report.tables import Own, as_text, plain_text, table
+from misp_playbook_lib.report.tables import Own, Table, as_text, plain_text, table
 
 _FIRST = 100
 """Rows of a difference that a terminal shows; the files in the two folders have all."""
@@ -22,7 +23,7 @@ def all_runs(archive: Path) -> str:
     columns = ("Run", "List", "Outcome", "Entries", "Matches", "New indicators", "Since the run before", "Undo")
     blocks = [as_text(table(f"{len(rows):,} archived runs in {archive}", columns, rows))]
     if undoing:
-        blocks.append(as_text(undo.runs_table(tuple(undoing.values()))))
+        blocks.append(as_text(_restorable(undoing.values())))
     blocks += [f"! {plain_text(problem)} (not listed)" for problem in found.unreadable]
     return "\n\n".join(blocks)
 
@@ -71,3 +72,23 @@ def two_runs(before: Path, after: Path) -> str:
         *([table("Matches", columns, matches, _FIRST)] if matches else []),
     ]
     return "\n\n".join(["\n".join(lines), *map(as_text, blocks)])
+
+
+def _restorable(runs: Iterable[undo.Undoable]) -> Table:
+    rows = [
+        (
+            run.run_id,
+            run.time,
+            f"{run.name} (ID {run.list_id or 'unknown'})",
+            f"{_count(run.entries_before)} → {_count(run.entries_after)}",
+            run.state,
+            run.server,
+        )
+        for run in runs
+    ]
+    columns = ("Run", "Time", "List", "Entries", "State", "Server")
+    return table("Runs that can be restored", columns, rows)
+
+
+def _count(entries: int | None) -> str:
+    return "no list" if entries is None else f"{entries:,}"

@@ -12,7 +12,6 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -29,7 +28,6 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistType,
 )
 from misp_playbook_lib.report.archive import INCOMPLETE, private_folder, state_folder, write_whole
-from misp_playbook_lib.report.tables import Table, table
 from misp_playbook_lib.untrusted import redact, visible
 
 BEFORE = "warninglist-before.json"
@@ -37,6 +35,8 @@ WANTED = "warninglist-wanted.json"
 AFTER = "warninglist-after.json"
 HEADER = "undo.json"
 DIFF = "plan.diff"
+NOT_WRITTEN = "not_written"
+"""Where the header says that MISP did not carry out what was sent."""
 KEPT_DAYS = 90
 """How long what undoes an interactive run is kept at least; runs of the archive keep theirs as long as they are."""
 LONG = 200
@@ -50,6 +50,7 @@ class UndoRecord:
         self.folder = folder
         self._server = server
         self._wanted: Warninglist | None = None
+        self._unclear = self._unclear_before = self._seen = False
 
     @property
     def before(self) -> Path:
@@ -60,6 +61,15 @@ class UndoRecord:
     def kept(self) -> bool:
         """Whether the run sent anything that can be undone."""
         return (self.folder / HEADER).exists()
+
+    @property
+    def touched(self) -> bool:
+        """Whether MISP holds, or may hold, something that was sent since `begin`, or what was not seen before it."""
+        return self._unclear or self._seen
+
+    def begin(self) -> None:
+        """Begin another write: what was read back before it is not its own."""
+        self._seen = False
 
     def planned(self, plan: WarninglistPlan) -> bool:
         """Keep a long plan in full; say whether it is one."""
@@ -87,28 +97,50 @@ class UndoRecord:
             "id": known.id if known else 0,
             "entries_before": len(before.entries) if before else None,
             "entries_after": len(wanted.entries) if wanted else None,
+            "enabled": wanted.enabled if wanted else None,
             "read_back": False,
         }
         if not first:
-            header["entries_before"] = _read(self.folder / HEADER)["entries_before"]
+            header["entries_before"] = read(self.folder / HEADER)["entries_before"]
         self._write(HEADER, json.dumps(header, ensure_ascii=False, indent=1))
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+        self._unclear_before, self._unclear = self._unclear, True
         if self.folder.parent == _interactive():
             _drop_outdated()
 
+    def not_written(self) -> None:
+        """Note that the last request was not carried out; an earlier one that may have been stays unclear."""
+        self._unclear = self._unclear_before
+        if self._unclear:
+            return
+        if (self.folder / AFTER).exists():
+            self._keep(_from_json(read(self.folder / AFTER)))
+        else:
+            self._write(HEADER, json.dumps(read(self.folder / HEADER) | {NOT_WRITTEN: True}, ensure_ascii=False))
+
     def written(self, after: Warninglist | None) -> None:
         """Keep the list as it was read back."""
+        self._keep(after)
+        self._unclear, self._seen = False, True
+
+    def found(self, current: Warninglist) -> None:
+        """Keep the list that was read if it is as an earlier request, which was not seen, would have made it."""
+        if self._unclear and self._wanted is not None and _same(current, self._wanted):
+            self.written(current)
+
+    def _keep(self, after: Warninglist | None) -> None:
         as_wanted = after is not None and self._wanted is not None and _same(after, self._wanted)
         if as_wanted:
             (self.folder / WANTED).replace(self.folder / AFTER)
         else:
             self._write_list(AFTER, after)
-        header = _read(self.folder / HEADER) | {
+        header = read(self.folder / HEADER) | {
             "entries_after": len(after.entries) if after else None,
+            "enabled": after.enabled if after else None,
             "read_back": True,
         }
         if after:
@@ -164,9 +196,9 @@ def load(folder: Path) -> Kept:
 
     """
     try:
-        header = _read(folder / HEADER)
-        before = _from_json(_read(folder / BEFORE))
-        left = [_from_json(_read(folder / name)) for name in (AFTER, WANTED) if (folder / name).exists()]
+        header = read(folder / HEADER)
+        before = _from_json(read(folder / BEFORE))
+        left = [_from_json(read(folder / name)) for name in (AFTER, WANTED) if (folder / name).exists()]
         return Kept(
             run_id=folder.name,
             folder=folder,
@@ -208,26 +240,9 @@ def undoable(archive: Path) -> tuple[Undoable, ...]:
     return tuple(sorted(map(_undoable, headers), key=lambda one: one.time, reverse=True))
 
 
-def runs_table(runs: Sequence[Undoable]) -> Table:
-    """Show runs that can be undone."""
-    rows = [
-        (
-            run.run_id,
-            run.time,
-            f"{run.name} (ID {run.list_id or 'unknown'})",
-            f"{_count(run.entries_before)} → {_count(run.entries_after)}",
-            run.state,
-            run.server,
-        )
-        for run in runs
-    ]
-    columns = ("Run", "Time", "List", "Entries", "State", "Server")
-    return table("Runs that can be restored", columns, rows)
-
-
 def mark_restored(folder: Path, by: str) -> None:
     """Note in a run's folder that it was undone, and by what."""
-    header = _read(folder / HEADER) | {"restored": by}
+    header = read(folder / HEADER) | {"restored": by}
     write_whole(folder / HEADER, json.dumps(header, ensure_ascii=False, indent=1))
 
 
@@ -262,15 +277,11 @@ def _same(one: Warninglist, other: Warninglist) -> bool:
     return head == other_head and same_entries(one.entries, other.entries)
 
 
-def _count(entries: int | None) -> str:
-    return "no list" if entries is None else f"{entries:,}"
-
-
 def _undoable(path: Path) -> Undoable:
     try:
-        header = _read(path)
+        header = read(path)
         finished = header["read_back"] and path.parent.parent.name != INCOMPLETE
-        state = "finished" if finished else "not finished"
+        state = "finished" if finished else "not written" if header.get(NOT_WRITTEN) else "not finished"
         return Undoable(
             run_id=path.parent.name,
             time=header["time"],
@@ -285,7 +296,14 @@ def _undoable(path: Path) -> Undoable:
         raise ParameterError([f"{path} cannot be read ({error}): repair or remove it."]) from None
 
 
-def _read(path: Path) -> Any:
+def read(path: Path) -> Any:
+    """Return the JSON of a file of a record.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON.
+
+    """
     return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
 
 

@@ -211,14 +211,15 @@ def done_line(applied: Applied) -> str:
     """Say what became of the list."""
     plan, current = applied.plan, applied.warninglist
     name = f"{plan.name} (ID {current.id})" if current else plan.name
+    others = f" {applied.others}" if applied.others else ""
     match applied.outcome:
         case ApplyOutcome.CREATED:
-            return f"The warninglist {name} was created with {len(plan.entries):,} entries."
+            return f"The warninglist {name} was created with {len(plan.entries):,} entries.{others}"
         case ApplyOutcome.UPDATED:
             return (
                 f"The warninglist {name} was updated: {len(plan.added):,} entries added, "
                 f"{len(plan.removed):,} removed, {len(plan.commented):,} comments changed, "
-                f"{len(plan.fields):,} fields changed."
+                f"{len(plan.fields):,} fields changed.{others}"
             )
         case ApplyOutcome.UNCHANGED:
             return f"The warninglist {name} already was as wanted; nothing was changed."

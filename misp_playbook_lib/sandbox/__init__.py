@@ -115,6 +115,7 @@ class Sandbox:
             "misp_url": self.misp_url,
             "misp_key": self.misp_key,
             "misp_verifycert": True,
+            "misp_modules_url": self.misp_modules_url,
             "mattermost_playbook_user": "MISP Playbook",
             "mattermost_hook": self.mattermost.hook,
             "slack_hook": self.slack.hook,
@@ -126,6 +127,11 @@ class Sandbox:
             "virustotal_calls_per_day": 0,
             "shodan_calls_per_minute": 0,
             "sandbox": True,
+            "sandbox_addresses": [
+                self.misp_url,
+                self.misp_modules_url,
+                *(service.url for service in (self.mattermost, self.slack, self.thehive)),
+            ],
         }
         return "".join(f"{name} = {value!r}\n" for name, value in entries.items())
 

@@ -9,7 +9,7 @@ VirusTotal and Shodan answer for the original demo's three indicators. The key o
 | module | answers | left out |
 | --- | --- | --- |
 | virustotal_public, virustotal | the demo's indicators; "not found" for every other value | proxies, event_limit |
-| shodan | the demo's address; its one sentence for every other value | |
+| shodan | the demo's address and 8.8.8.8; its one sentence for every other value, and for a bad key | |
 | countrycode | the top-level domains it knows itself | the country table that it fetches |
 | hashlookup, cve, html_to_markdown, csvimport | what a test puts into `answers`; else as without a network | |
 """

@@ -1,4 +1,4 @@
-"""VirusTotal's v3 API and Shodan's host API on loopback, for the three indicators of the original's demo.
+"""VirusTotal's v3 API and Shodan's host API on loopback, for the three indicators of the original's demo and 8.8.8.8.
 
 The key says how a request goes: "bad", "quota", "forbidden", "e204" and "e500" fail, any other works.
 """
@@ -80,7 +80,7 @@ _CERTIFICATE = {
     },
     "pubkey": {"type": "rsa", "bits": 2048},
 }
-SHODAN_HOST = {
+_SHODAN_HOST = {
     "asn": "AS9009",
     "city": "Hong Kong",
     "country_code": "HK",
@@ -94,6 +94,22 @@ SHODAN_HOST = {
     "domains": ["158.in-addr.arpa", "metercdn.net"],
     "hostnames": ["168.208.255.158.in-addr.arpa", "metercdn.net"],
     "data": [{"port": 443, "ssl": {"cert": _CERTIFICATE}}],
+}
+RESOLVER = "8.8.8.8"
+"""An address that Shodan surely knows."""
+SHODAN_HOSTS = {
+    ADDRESS: _SHODAN_HOST,
+    RESOLVER: {
+        "asn": "AS15169",
+        "country_code": "US",
+        "country_name": "United States",
+        "isp": "Google LLC",
+        "org": "Google LLC",
+        "ports": [53, 443],
+        "domains": ["dns.google"],
+        "hostnames": ["dns.google"],
+        "data": [{"port": 53}],
+    },
 }
 SHODAN_FAILURES = {
     "bad": (401, {"error": "Invalid API key"}),
@@ -132,6 +148,6 @@ def _virustotal(path: str, key: str) -> Response:
 def _shodan(address: str, key: str) -> Response:
     if key in SHODAN_FAILURES:
         return Response(*SHODAN_FAILURES[key])
-    if address == ADDRESS:
-        return Response(200, SHODAN_HOST)
+    if address in SHODAN_HOSTS:
+        return Response(200, SHODAN_HOSTS[address])
     return Response(404, {"error": "No information available for that IP."})

@@ -18,7 +18,6 @@ from misp_playbook_lib.errors import (
     RequestRejected,
     ServiceError,
     ServiceUnavailable,
-    UnexpectedResponse,
     WarninglistError,
 )
 from misp_playbook_lib.model.changes import changed, in_words
@@ -27,7 +26,9 @@ from misp_playbook_lib.model.plan import WarninglistAction, WarninglistPlan, pla
 from misp_playbook_lib.model.results import Applied, ApplyOutcome
 from misp_playbook_lib.model.warninglist import Warninglist
 from misp_playbook_lib.report.undo import UndoRecord
+from misp_playbook_lib.report.written import telling
 from misp_playbook_lib.steps.locks import list_lock
+from misp_playbook_lib.steps.read_back import read_back
 
 MAX_ENTRIES = 300_000
 """MISP's add and edit fail at 500,000 (one INSERT over MariaDB's max_allowed_packet) and take 300,000."""
@@ -74,11 +75,11 @@ def check_writable(misp: MispClient, fresh: WarninglistPlan) -> None:
 def apply(misp: MispClient, planned: WarninglistPlan, record: UndoRecord, *, dry_run: bool = False) -> Applied:
     """Plan again against the list as it is, create or update it, and see that it is as planned.
 
-    While others write, append and remove plan again against what is there, a replacement stops.
+    While others write, append and remove plan again against what is there and say so, a replacement stops.
 
     Raises:
-        ChangedMeanwhile: somebody else wrote, and what they or this run wrote may be lost; it says what is where.
-        PlaybookError: it was refused before or by MISP; nothing is changed, unless it says that this is unknown.
+        ChangedMeanwhile: somebody else wrote, and what was wanted is not there or was not to be written over theirs.
+        PlaybookError: it was refused before or by MISP, or could not be read back. Each says what became of the write.
 
     """
 
@@ -87,18 +88,20 @@ def apply(misp: MispClient, planned: WarninglistPlan, record: UndoRecord, *, dry
         if planned.action is WarninglistAction.REPLACE and fresh.changes and changed(planned.current, current):
             raise ChangedMeanwhile(
                 f"The list {planned.name} changed since the plan to replace its entries was made: "
-                f"{in_words(planned.current, current)}. Nothing was written. "
-                "Look at it in MISP, plan again (IN:2 to IN:4), then apply."
+                f"{in_words(planned.current, current)}. Look at it in MISP, plan again (IN:2 to IN:4), then apply."
             )
         check_writable(misp, fresh)
         return fresh
 
-    if dry_run:
-        current = current_list(misp, planned)
-        fresh = replan(current)
-        return Applied(fresh, ApplyOutcome.NOT_WRITTEN if fresh.changes else ApplyOutcome.UNCHANGED, current)
-    with list_lock(misp.server.url, planned.name):
-        return carry_out(misp, lambda: current_list(misp, planned), replan, record, unchanged(misp, planned.current))
+    record.begin()
+    with telling(record, planned.name):
+        if dry_run:
+            current = current_list(misp, planned)
+            fresh = replan(current)
+            return Applied(fresh, ApplyOutcome.NOT_WRITTEN if fresh.changes else ApplyOutcome.UNCHANGED, current)
+        with list_lock(misp.server.url, planned.name):
+            known = unchanged(misp, planned.current)
+            return carry_out(misp, lambda: current_list(misp, planned), replan, record, known)
 
 
 def carry_out(
@@ -151,6 +154,7 @@ class _Writing:
         self._replan = replan
         self._record = record
         self._sent: WarninglistPlan | None = None
+        self._others: str = ""
         self._overwritten: str = ""
         self._stored_otherwise: str = ""
         self._unaccounted = 0
@@ -171,27 +175,31 @@ class _Writing:
         self._record.sending(current, fresh.result)
         self._sent, self._stored_otherwise = fresh, ""
         version, lost = self._send(fresh)
-        written = self._read_back(fresh, lost)
+        written = read_back(self._record, lost, self._find)
         if lost is not None and not _moved(current, written):
             self._unaccounted += 1
-            raise _Again(_with_words(lost, "; nothing was written")) from lost
+            self._record.not_written()
+            raise _Again(lost) from lost
         if written is None:
-            raise ChangedMeanwhile(
-                f"The list {fresh.name} was written and is gone: somebody else deleted or renamed it."
-            )
+            raise ChangedMeanwhile(f"The list {fresh.name} is gone after writing: somebody else deleted or renamed it.")
         planned = fresh.result
+        ours, differs = self._ours(written.version, planned), changed(planned, written)
         if current is not None and not self._ours(written.version if version is None else version, planned):
             self._overwritten = f"version {current.version} → {written.version}"
-        if self._ours(written.version, planned) and not changed(planned, written):
+        elif not ours:
+            self._others = f"version {planned.version} → {written.version}"
+        if ours and not differs:
             return self._settled(fresh, written)
         words = (
             f"After writing, the list {fresh.name} (ID {written.id}) is not as planned: {in_words(planned, written)}. "
             f"Somebody else may be writing to it; as it was before, it is in {self._record.before}. "
             "Look at it in MISP and run again."
         )
-        if fresh.action is WarninglistAction.REPLACE and changed(planned, written):
+        if fresh.action is WarninglistAction.REPLACE and differs:
             raise ChangedMeanwhile(words)
-        if self._ours(written.version, planned):
+        if ours and _adds_alone(planned, written):
+            self._others = f"both to version {written.version}"
+        elif ours:
             self._stored_otherwise = words
         raise _Again(ChangedMeanwhile(words))
 
@@ -199,11 +207,12 @@ class _Writing:
         """Tell whether this run's requests alone explain a version: one whose answer was lost may come late."""
         return planned.version <= version <= planned.version + self._unaccounted
 
-    def _send(self, fresh: WarninglistPlan) -> tuple[int | None, ServiceUnavailable | UnexpectedResponse | None]:
+    def _send(self, fresh: WarninglistPlan) -> tuple[int | None, ServiceError | None]:
         """Send the one request; return the version MISP answered, or what became of the answer.
 
         Raises:
             _Again: a list of that name appeared meanwhile, or MISP carried out an earlier request late.
+            ServiceError: MISP refused.
 
         """
         try:
@@ -211,41 +220,44 @@ class _Writing:
                 self._misp.add_warninglist(request_fields(fresh))
                 return None, None
             return self._misp.edit_warninglist(fresh.current.id, request_fields(fresh)), None
-        except (ServiceUnavailable, UnexpectedResponse) as error:
-            return None, error
-        except RequestRejected as error:
-            if fresh.creates and "name" in error.errors and self._find() is not None:
+        except ServiceError as error:
+            if isinstance(error, ServiceUnavailable) or not error.not_taken:
+                return None, error
+            self._record.not_written()
+            taken = isinstance(error, RequestRejected) and "name" in error.errors
+            if fresh.creates and taken and self._find() is not None:
                 raise _Again(error) from error
             raise
 
-    def _read_back(self, fresh: WarninglistPlan, lost: ServiceError | None) -> Warninglist | None:
-        try:
-            return self._find()
-        except (ServiceUnavailable, UnexpectedResponse) as error:
-            what = "MISP did not say whether it wrote" if lost else "MISP said that it wrote"
-            words = (
-                f"; {what} the list {fresh.name}, and it could not be read back: run again when MISP answers, "
-                "nothing is written twice"
-            )
-            raise _with_words(error, words) from error
-
     def _settled(self, fresh: WarninglistPlan, written: Warninglist | None) -> Applied:
-        """Return the list as it came to rest, if nothing that others wrote, or MISP stored, speaks against it."""
+        """Return the list as it came to rest, and what others wrote to it meanwhile.
+
+        Raises:
+            ChangedMeanwhile: MISP stored something else, or a replacement overwrote what others wrote.
+
+        """
+        if written is not None and self._sent is None:
+            self._record.found(written)
         if self._sent is None or written is None:
             return Applied(fresh, ApplyOutcome.UNCHANGED, written)
         left = self._sent.result
         self._record.written(replace(left, id=written.id) if changed(left, written) else written)
         if self._stored_otherwise:
             raise ChangedMeanwhile(self._stored_otherwise)
-        if left.enabled and not written.enabled:
-            raise ChangedMeanwhile(f"The list {fresh.name} holds what was planned, but somebody disabled it meanwhile.")
+        others = []
         if self._overwritten:
-            raise ChangedMeanwhile(
-                f"The list {fresh.name} (ID {written.id}) holds what was planned, but somebody else wrote to it at the "
-                f"same time ({self._overwritten}) and may have been overwritten: let them look at it in MISP. "
-                f"As it was before, it is in {self._record.before}. Running again is safe."
+            others.append(
+                f"Somebody else wrote to it at the same time ({self._overwritten}), and may have been overwritten: let "
+                f"them look at it in MISP. As it was before, it is in {self._record.before}."
             )
-        return Applied(fresh, ApplyOutcome.CREATED if self._sent.creates else ApplyOutcome.UPDATED, written)
+            if self._sent.action is WarninglistAction.REPLACE:
+                raise ChangedMeanwhile(f"The list {fresh.name} holds what was planned. {others[0]}")
+        elif self._others:
+            others.append(f"Somebody else wrote to it at the same time ({self._others}).")
+        if left.enabled and not written.enabled:
+            others.append("Somebody else disabled it meanwhile.")
+        outcome = ApplyOutcome.CREATED if self._sent.creates else ApplyOutcome.UPDATED
+        return Applied(fresh, outcome, written, " ".join(others))
 
 
 def current_list(misp: MispClient, planned: WarninglistPlan) -> Warninglist | None:
@@ -293,46 +305,29 @@ def list_named(misp: MispClient, name: str) -> Warninglist | None:
     return misp.warninglist(found[0]) if found else None
 
 
-def append_again(misp: MispClient, applied: Applied, record: UndoRecord) -> int:
-    """Look whether what was appended still stands, append it again if not, and return how many entries were gone.
+def append_again(misp: MispClient, applied: Applied, record: UndoRecord) -> str:
+    """Look whether what was appended still stands, append it again if not, and say so; empty if it stands.
 
     Raises:
         PlaybookError: the list is gone, or see `apply`.
 
     """
     if applied.plan.action is not WarninglistAction.APPEND or applied.warninglist is None:
-        return 0
+        return ""
     gone = plan(applied.plan.spec, misp.warninglist(applied.warninglist.id), WarninglistAction.APPEND).added
-    if gone:
-        apply(misp, applied.plan, record)
-    return len(gone)
+    if not gone:
+        return ""
+    others = apply(misp, applied.plan, record).others
+    words = f"{len(gone):,} entries had been overwritten by somebody else and were appended again."
+    return f"{words} {others}".strip()
 
 
-def set_enabled(misp: MispClient, current: Warninglist, record: UndoRecord, *, enabled: bool) -> Warninglist:
-    """Enable or disable the list and see in the server's index that it is.
-
-    Raises:
-        WarninglistError: it is not so afterwards.
-
-    """
-    misp.require_warninglist_permission()
-    wanted = replace(current, enabled=enabled)
-    record.sending(current, wanted)
-    misp.set_warninglist_enabled(current.id, enabled=enabled)
-    if not any(row.id == current.id and row.enabled is enabled for row in misp.warninglists()):
-        done = "enabled" if enabled else "disabled"
-        raise WarninglistError(
-            f"MISP said it {done} {current.name} (ID {current.id}), but it is not so: look at it in MISP."
-        )
-    record.written(wanted)
-    return wanted
+def _adds_alone(planned: Warninglist, written: Warninglist) -> bool:
+    """Tell whether a list differs from the one planned by entries of other values alone."""
+    values = {entry.value for entry in planned.entries}
+    more = tuple(entry for entry in written.entries if entry.value in values)
+    return not changed(planned, replace(written, entries=more))
 
 
 def _moved(before: Warninglist | None, after: Warninglist | None) -> bool:
     return (before and before.version) != (after and after.version) or bool(changed(before, after))
-
-
-def _with_words(error: ServiceUnavailable | UnexpectedResponse, words: str) -> ServiceError:
-    """Make an error that says more."""
-    text = str(error).removeprefix(f"{error.service}: ") + words
-    return type(error)(text, service=error.service, operation=error.operation, status=error.status)

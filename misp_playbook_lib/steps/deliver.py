@@ -12,6 +12,7 @@ from misp_playbook_lib.model.results import ApplyOutcome, Delivery, DeliveryStat
 from misp_playbook_lib.parameters import NOTIFY_ON_CHANGE, PlaybookParameters
 from misp_playbook_lib.report import history
 from misp_playbook_lib.report.summary import Summary, broken_off
+from misp_playbook_lib.report.written import Became
 from misp_playbook_lib.settings import Settings
 from misp_playbook_lib.state import RunState, StepRecord
 from misp_playbook_lib.steps.notify import Message, Notifier, send_all
@@ -167,14 +168,15 @@ def _result(summary: Summary) -> str:
     return f"{reference(summary)} {summary.url}"
 
 
-def tell_of_crash(parameters: PlaybookParameters, settings: Settings, state: RunState) -> None:
-    """Tell the services that a run wrote the list and then broke off, where they were not told of the run itself."""
+def tell_of_crash(parameters: PlaybookParameters, settings: Settings, state: RunState, became: Became) -> None:
+    """Tell the services what became of the list of a run that broke off, where they were not told of the run itself."""
     told = state.facts.get("deliveries", {})
     error = state.error
     summary = broken_off(
         tlp=parameters.tlp,
         run_id=state.run_id,
-        facts=state.facts,
+        server=state.facts.get("server", {}),
+        became=became,
         failures=state.problems,
         crash=state.crash or error,
     )

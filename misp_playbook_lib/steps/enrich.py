@@ -7,7 +7,7 @@ taken from the cache.
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -17,13 +17,14 @@ from misp_playbook_lib.model.indicators import Indicator
 from misp_playbook_lib.model.modules import ModuleRow
 from misp_playbook_lib.model.results import Enrichment, EnrichmentKind, LookupResult, LookupStatus
 from misp_playbook_lib.steps.lookup_cache import LookupCache, Remembered
-from misp_playbook_lib.steps.quota import MINUTE, Booking, Later, QuotaLedger, UsedUp
+from misp_playbook_lib.steps.quota import MINUTE, Booking, Later, QuotaLedger, UsedUp, key_digest
 from misp_playbook_lib.untrusted import redact
 
 TRIES = 3
 """How often a question is put that the service says is one too many, and how many times in a row we look for a server
 that does not answer."""
 LONGEST_DETAIL = 200
+INTERRUPTED = "interrupted; run again to go on"
 
 _WORDS = (
     (LookupStatus.RATE_LIMITED, r"quota exceeded|too many requests|rate limit|\b429\b"),
@@ -68,6 +69,20 @@ class Asking:
     stop: threading.Event = field(default_factory=threading.Event)
     pause: Callable[[float], object] | None = None
     progress: Progress = field(default_factory=Progress)
+
+    def control_answered(self) -> bool:
+        """Tell whether the module answered its control question with this key within a day."""
+        return bool(self.cache.get(self._controls(), self.now()))
+
+    def remember_control(self) -> None:
+        """Keep for a day that the module answered its control question with this key."""
+        for question in self._controls():
+            self.cache.put(question, LookupStatus.ANSWERED, "", (), self.now())
+
+    def _controls(self) -> tuple[Indicator, ...]:
+        """Return the control question as the cache keeps it, apart from an entry's and from other keys'."""
+        control = self.row.control
+        return (Indicator(f"{control.type} with key {key_digest(self.key)}", control.value),) if control else ()
 
     def sleep(self, seconds: float) -> None:
         """Wait, unless there is nothing to wait for or the questions are ended."""
@@ -125,23 +140,29 @@ class _Queue:
     def work_off(self) -> dict[Indicator, LookupResult]:
         """Put one question after the other until none is left, or none may be put any more."""
         while self._waiting and not self._asking.stop.is_set():
-            self._tell()
-            self._asking.sleep(self._last + self._asking.wait - self._asking.now())
-            booking = self._reserve()
-            if isinstance(booking, Later):
-                self._asking.sleep(booking.at - self._asking.now())
-            elif isinstance(booking, UsedUp):
+            booking = self._reserve(self._waiting.keys())
+            if isinstance(booking, UsedUp):
                 self._drop_all(LookupStatus.OUT_OF_BUDGET, _used_up(booking))
-            elif not self._asking.stop.is_set():
+            elif booking:
                 self._put(booking)
-        self._drop_all(LookupStatus.NOT_ASKED, "interrupted; run again to go on")
+        self._drop_all(LookupStatus.NOT_ASKED, INTERRUPTED)
         self._asking.progress.asking = ""
         return self._results
 
-    def _reserve(self) -> Booking | Later | UsedUp:
-        if self._asking.ledger:
-            return self._asking.ledger.reserve(self._waiting.keys(), self._asking.now())
-        return Booking("", next(iter(self._waiting)))
+    def _reserve(self, costs: Collection[int]) -> Booking | UsedUp | None:
+        """Wait for leave to put a question of one of these prices; None where the questions are ended."""
+        asking = self._asking
+        self._tell()
+        asking.sleep(self._last + asking.wait - asking.now())
+        while not asking.stop.is_set():
+            if asking.ledger is None:
+                return Booking("", next(iter(costs)))
+            booking = asking.ledger.reserve(costs, asking.now())
+            if not isinstance(booking, Later):
+                return booking
+            self._tell()
+            asking.sleep(booking.at - asking.now())
+        return None
 
     def _put(self, booking: Booking) -> None:
         cost = booking.calls
@@ -152,6 +173,7 @@ class _Queue:
         calls = 1 if result.status is LookupStatus.NOTHING_KNOWN else cost
         if self._asking.ledger:
             self._asking.ledger.settle(booking, calls, self._last)
+        result, calls = self._explained(result, calls)
         if result.status is LookupStatus.RATE_LIMITED and self._back_off(cost):
             self._waiting[cost].append(question)
             return
@@ -180,6 +202,32 @@ class _Queue:
             return LookupResult("", name, LookupStatus.FAILED, question, str(error))
         self._unreachable = 0
         return result
+
+    def _explained(self, result: LookupResult, calls: int) -> tuple[LookupResult, int]:
+        """Say what a module's silence means, and what it cost: a control question tells, at most one a day and key."""
+        asking, control = self._asking, self._asking.row.control
+        if result.status is not LookupStatus.UNKNOWN or control is None:
+            return result, calls
+        if not asking.control_answered():
+            booking = self._reserve([asking.row.cost(control.type)])
+            if not isinstance(booking, Booking):
+                why = _used_up(booking) if booking else INTERRUPTED
+                detail = f"no answer, and the control question about {control.value} could not be put: {why}"
+                return replace(result, status=LookupStatus.FAILED, detail=detail), calls
+            asking.progress.asking = control.value
+            answer = self._lookup(control)
+            self._last = asking.now()
+            if asking.ledger:
+                asking.ledger.settle(booking, booking.calls, self._last)
+            calls += booking.calls
+            if answer.status is not LookupStatus.ANSWERED:
+                why = f"{answer.detail}; check {asking.row.secret} in the vault"
+                detail = f"could not ask: no answer to the control question about {control.value} either: {why}"
+                self._drop_all(LookupStatus.FAILED, detail)
+                return replace(result, status=LookupStatus.FAILED, detail=detail), calls
+            asking.remember_control()
+        detail = f"{asking.row.title} has an answer about {control.value}, and none about this"
+        return replace(result, status=LookupStatus.NOTHING_KNOWN, detail=detail), calls
 
     def _back_off(self, cost: int) -> bool:
         """Hold the key for a minute, then two; False where that did not help, or no minute's budget is at fault."""

@@ -13,6 +13,7 @@ from misp_playbook_lib.untrusted import visible
 
 WAIT = 300.0
 """Seconds to wait for another run: more than MISP takes to write a full list."""
+LOCKS = "locks"
 _POLL = 0.02
 
 logger = logging.getLogger(__name__)
@@ -32,19 +33,29 @@ def list_lock(server_url: str, name: str, *, wait: float = WAIT) -> Iterator[Non
         SettingsError: the folder of the locks cannot be written.
 
     """
-    key = hashlib.sha256(f"{server_url}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()
-    folder = state_folder() / "locks"
     try:
-        lock = FileLock(private_folder(folder) / f"{key}.lock", mode=0o600)
+        lock = lock_of(f"{server_url}\n{name}")
         _acquire(lock, name, wait)
     except OSError as error:
         raise SettingsError(
-            f"The lock of the list {name} cannot be made in {folder} ({error.strerror}): set XDG_STATE_HOME."
+            f"The lock of the list {name} cannot be made in {state_folder() / LOCKS} ({error.strerror}): "
+            "set XDG_STATE_HOME."
         ) from None
     try:
         yield
     finally:
         lock.release()
+
+
+def lock_of(what: str) -> FileLock:
+    """Return the lock by which the runs of one user on one machine share something.
+
+    Raises:
+        OSError: the folder of the locks cannot be made.
+
+    """
+    key = hashlib.sha256(what.encode("utf-8", "surrogatepass")).hexdigest()
+    return FileLock(private_folder(state_folder() / LOCKS) / f"{key}.lock", mode=0o600)
 
 
 def _acquire(lock: FileLock, name: str, wait: float) -> None:

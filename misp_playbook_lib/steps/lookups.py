@@ -191,10 +191,15 @@ def _price(asking: Asking, lookups: tuple[LookupResult, ...]) -> str:
     minutes = seconds_needed(counts, quota.per_minute, asking.wait) / 60
     calls = sum(lookup.calls for lookup in lookups)
     day = f" of {quota.per_day:,} a day" if quota.per_day else ""
-    return (
+    price = (
         f"Dry run: {sum(counts.values()):,} questions would be put, which cost {calls:,} API calls{day} "
         f"and take about {minutes:,.0f} minutes."
     )
+    control, title = asking.row.control, asking.row.title
+    if counts and control and not asking.control_answered():
+        more = f"At most one more question, about {control.value}, is put where {title} says nothing about an entry."
+        price = f"{price} {more}"
+    return price
 
 
 def _not_asked(module: ModuleAvailability, plan: WarninglistPlan) -> LookupResults:

@@ -44,7 +44,7 @@ class StepOrder:
             StepOrderError: what it is given is out of date; the message names the step to run first.
 
         """
-        sources = tuple(made for one in _flat(arguments) if (made := self._maker(one)))
+        sources = tuple(made for one in _flat(arguments) if one is not None and (made := self._maker(one)))
         for source in sources:
             self._refuse_stale(code, source, parameters)
         # A step that goes on with its own result, as IN:6 run twice, stands on what the first one stood on.
@@ -119,11 +119,12 @@ Method = Callable[Concatenate[Run, Arguments], Result]
 
 
 def in_order(
-    code: str = "", *, counts: bool = False
+    code: str = "", *, counts: bool = False, also: str = ""
 ) -> Callable[[Method[Run, Arguments, Result]], Method[Run, Arguments, Result]]:
     """Let a method refuse what is out of date, and remember what it makes; show how long it takes unless it `counts`.
 
-    Its first argument is the code if that is not given. It raises StepOrderError, naming the step to run first.
+    Its first argument is the code if that is not given. `also` names the attribute that holds an input which is no
+    argument. It raises StepOrderError, naming the step to run first.
     """
 
     def decorate(method: Method[Run, Arguments, Result]) -> Method[Run, Arguments, Result]:
@@ -132,7 +133,8 @@ def in_order(
             step = code or str(args[0])
             self.refuse_other_parameters()
             waiting = shown_waiting(step, quiet=counts or self.unattended)
-            with self.order.step(step, self.parameters, [*args, *kwargs.values()]) as results, waiting:
+            inputs = [*args, *kwargs.values(), getattr(self, also) if also else None]
+            with self.order.step(step, self.parameters, inputs) as results, waiting:
                 results.append(method(self, *args, **kwargs))
             made: Result = results[0]
             return made

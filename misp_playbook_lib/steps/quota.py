@@ -76,7 +76,7 @@ class QuotaLedger:
 
     def __init__(self, key: str, quota: Quota, path: Path | None = None) -> None:
         self.quota = quota
-        self._key = hashlib.sha256(key.encode()).hexdigest()
+        self._key = key_digest(key)
         self._store = Store(path or state_folder() / FILE, _SCHEMA, _VERSION)
 
     def reserve(self, costs: Collection[int], now: float) -> Booking | Later | UsedUp:
@@ -164,6 +164,11 @@ class QuotaLedger:
         for minute, done in enumerate(range(0, calls, portion)):
             row = (self._key, booking, now + minute * MINUTE, min(portion, calls - done))
             connection.execute("INSERT INTO debits VALUES (?, ?, ?, ?)", row)
+
+
+def key_digest(key: str) -> str:
+    """Return what a file knows a key by."""
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _minute_has_room(debits: list[tuple[float, int]], cost: int, quota: Quota, start: float) -> float:

@@ -14,9 +14,11 @@ from misp_playbook_lib.model.warninglist import Warninglist
 from misp_playbook_lib.report import undo, views
 from misp_playbook_lib.report.tables import as_text
 from misp_playbook_lib.report.undo import Kept, UndoRecord
+from misp_playbook_lib.report.written import telling
 from misp_playbook_lib.settings import load_settings, without_services
-from misp_playbook_lib.steps.apply import carry_out, check_writable, list_named, set_enabled
+from misp_playbook_lib.steps.apply import carry_out, check_writable, list_named
 from misp_playbook_lib.steps.locks import list_lock
+from misp_playbook_lib.steps.read_back import read_back, set_enabled
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,10 @@ def restore(misp: MispClient, wanted: RestorePlan, record: UndoRecord) -> Warnin
 
     Raises:
         ChangedMeanwhile: the list is not what the plan was made for, or somebody else wrote at the same time.
-        PlaybookError: MISP refused, or could not be reached.
+        PlaybookError: MISP refused, or could not be reached. Each says what became of the list.
 
     """
-    with list_lock(misp.server.url, wanted.kept.name):
+    with telling(record, wanted.kept.name), list_lock(misp.server.url, wanted.kept.name):
         before = wanted.kept.before
         if before is None:
             _delete(misp, wanted, record)
@@ -159,15 +161,17 @@ def _delete(misp: MispClient, wanted: RestorePlan, record: UndoRecord) -> None:
         return
     if changed(wanted.current, current):
         raise _changed_since_planned(wanted, current)
-    record.sending(current, None)
     if current.enabled:
-        misp.set_warninglist_enabled(current.id, enabled=False)
+        current = set_enabled(misp, current, record, enabled=False)
+    record.sending(current, None)
     lost: ServiceError | None = None
     try:
         misp.delete_warninglist(current.id)
     except ServiceError as error:  # whether the list is gone is seen below; the answer does not say
         lost = error
-    if misp.find_warninglist(current.id) is not None:
+    list_id = current.id
+    if read_back(record, lost, lambda: misp.find_warninglist(list_id)) is not None:
+        record.not_written()
         raise lost or WarninglistError(f"MISP did not delete {current.name} (ID {current.id}): look at it in MISP.")
     record.written(None)
 
@@ -181,5 +185,5 @@ def _find(misp: MispClient, kept: Kept) -> Warninglist | None:
 def _changed_since_planned(wanted: RestorePlan, current: Warninglist | None) -> ChangedMeanwhile:
     return ChangedMeanwhile(
         f"The list {wanted.kept.name} changed while it was to be restored: {in_words(wanted.current, current)}. "
-        "Nothing was written; run the command again."
+        "Run the command again."
     )

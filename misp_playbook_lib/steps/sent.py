@@ -9,10 +9,14 @@ import msgspec
 
 from misp_playbook_lib.errors import SettingsError
 from misp_playbook_lib.report.archive import write_whole
+from misp_playbook_lib.steps.locks import lock_of
 from misp_playbook_lib.steps.notify import Message
 
 FILE = "deliveries.json"
 """Beside the notebook, so that the same result is told once in a case, and again in another."""
+LOCK_SECONDS = 30.0
+"""How long to wait for another kernel that notes what it sent; it takes milliseconds."""
+_POLL = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +58,16 @@ class SentLog:
             SettingsError: the file cannot be read or written.
 
         """
-        self._read()
-        self._sent[_key(service, result)] = sent
-        if self._path is not None:
-            try:
+        if self._path is None:
+            self._sent[_key(service, result)] = sent
+            return
+        try:
+            with lock_of(str(self._path)).acquire(LOCK_SECONDS, _POLL):
+                self._read()
+                self._sent[_key(service, result)] = sent
                 write_whole(self._path, msgspec.json.format(msgspec.json.encode(self._sent)))
-            except OSError as error:
-                raise SettingsError(f"What was sent cannot be noted in {self._path}: {error.strerror}.") from None
+        except OSError as error:
+            raise SettingsError(f"What was sent cannot be noted in {self._path}: {error.strerror or error}.") from None
 
     def _read(self) -> None:
         if self._path is None:

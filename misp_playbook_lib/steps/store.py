@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from misp_playbook_lib.errors import SettingsError
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 BUSY_SECONDS = 30.0
 """How long to wait for another run that is writing; it takes milliseconds."""
+_POLL = 0.005
 
 
 class Store:
@@ -38,8 +41,10 @@ class Store:
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+            # SQLite does not wait for another connection when it switches a new file to WAL: one switches at a time.
+            with FileLock(f"{path}.lock", BUSY_SECONDS, FILE_MODE).acquire(poll_interval=_POLL):
+                self._connection.execute("PRAGMA journal_mode = WAL")
             # A write costs no wait for the disk, and what a crash of the machine loses is the last moment's.
-            self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
         except (OSError, sqlite3.Error) as error:
             raise self._unusable(error) from error

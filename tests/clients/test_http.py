@@ -70,7 +70,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with pytest.raises(ServiceUnavailable, match="no answer in time"):
-            HttpClient("x").request("GET", f"http://127.0.0.1:{port}/", "ask", timeout=0.2)
+            HttpClient("MISP", timeout=0.2).request("GET", f"http://127.0.0.1:{port}/", "ask")
 
 
 def test_retry_after_is_carried(client: HttpClient, sandbox: Sandbox) -> None:
@@ -131,7 +131,7 @@ def test_a_netrc_entry_never_replaces_the_key(
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    client = HttpClient("x", headers={"Authorization": "the-key"})
+    client = HttpClient("misp-modules", headers={"Authorization": "the-key"})
     client.request("GET", f"{sandbox.misp_modules_url}/modules", "ask")
     (request,) = sandbox.modules.requests
     assert {name.lower(): value for name, value in request.headers.items()}["authorization"] == "the-key"

@@ -15,7 +15,7 @@ import requests
 from misp_playbook_lib.clients.misp_modules import MispModulesClient
 from misp_playbook_lib.errors import SettingsError
 from misp_playbook_lib.model.indicators import Indicator
-from misp_playbook_lib.model.modules import MODULE_TABLE
+from misp_playbook_lib.model.modules import MODULE_TABLE, ModuleRow
 from misp_playbook_lib.model.results import LookupStatus
 from misp_playbook_lib.sandbox import Sandbox
 from misp_playbook_lib.sandbox.modules import CALLS, Modules
@@ -322,6 +322,17 @@ def test_the_playbook_gives_each_answer_its_status(
 ) -> None:
     question = Indicator("ip-src", "158.255.208.168")
     assert put(MispModulesClient(server.url), module, question, key).status is status
+
+
+@pytest.mark.parametrize("row", [row for row in MODULE_TABLE.values() if row.control], ids=lambda row: row.name)
+def test_a_control_question_is_answered_with_a_good_key_alone(server: Modules | RealModules, row: ModuleRow) -> None:
+    assert row.control
+    client = MispModulesClient(server.url)
+    assert row.control.type in next(one.accepts for one in client.modules() if one.name == row.name)
+    good, *bad = (put(client, row.name, row.control, key) for key in ("good", "bad", "quota", "forbidden"))
+    assert good.status is LookupStatus.ANSWERED
+    assert {"AS15169", "dns.google"} <= {one.value for one in good.enrichments}
+    assert {one.status for one in bad} == {LookupStatus.UNKNOWN}
 
 
 def test_the_playbook_gets_the_same_answers_of_both(server: Modules | RealModules) -> None:

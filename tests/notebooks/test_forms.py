@@ -27,8 +27,8 @@ FREE_TIER = {"virustotal_calls_per_minute": 4, "virustotal_calls_per_day": 500}
 
 
 @pytest.fixture
-def parameters(sandbox: Sandbox) -> PlaybookParameters:
-    return PlaybookParameters.collect({"misp_modules_url": sandbox.misp_modules_url, "misp_modules_wait": 0})
+def parameters() -> PlaybookParameters:
+    return PlaybookParameters.collect({"misp_modules_wait": 0})
 
 
 @pytest.fixture

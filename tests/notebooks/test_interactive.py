@@ -51,10 +51,10 @@ class Analyst:
 
 
 @pytest.fixture
-def typed(sandbox: Sandbox) -> str:
+def typed() -> str:
     return (
         'warninglist_name = "Mine"\nwarninglist_values = ["johnshopkin.net # C2", "158.255.208.168"]\n'
-        f'misp_modules_url = "{sandbox.misp_modules_url}"\nmisp_modules_wait = 0\n'
+        "misp_modules_wait = 0\n"
         'send_to_mattermost_option = "via a chat message"\nsend_to_thehive = True\n'
     )
 

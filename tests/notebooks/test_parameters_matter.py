@@ -20,6 +20,7 @@ SHOWN_ELSEWHERE = {
     "scan_max_attributes": "test_retrosearch_road.py",
     "notify_when": "test_notify_run.py",
     "warninglist_values_action": "test_road.py::test_replace_leaves_exactly_the_values_given",
+    "misp_modules_url": "test_road.py::test_a_sandbox_run_refuses_a_module_server_that_is_not_the_sandboxs",
     "misp_modules_wait": "tests/steps/test_enrich.py",
     "enrich_all": "tests/steps/test_lookups.py",
 }
@@ -198,4 +199,4 @@ def test_every_parameter_is_shown_here_or_elsewhere() -> None:
     missing = [
         name for name in PlaybookParameters.model_fields if f"{name}=" not in source and name not in SHOWN_ELSEWHERE
     ]
-    assert missing == ["misp_modules_url"]  # every run here is given it by `play`
+    assert missing == []

@@ -239,11 +239,19 @@ def test_a_sandbox_run_touches_the_sandbox_only(
     monkeypatch.setenv("MISP_PLAYBOOK_MISP_URL", sandbox.misp_url)
     monkeypatch.setenv("MISP_PLAYBOOK_MISP_KEY", sandbox.misp_key)
     monkeypatch.setenv("MISP_PLAYBOOK_MATTERMOST_HOOK", sandbox.addresses()["mattermost_hook"])
-    ran = command(str(PLAYBOOK), "--sandbox", "-f", str(EXAMPLE), "-p", f"misp_modules_url={sandbox.misp_modules_url}")
+    ran = command(str(PLAYBOOK), "--sandbox", "-f", str(EXAMPLE))
     assert ran.exit_code == 0, ran.output
     assert sandbox.misp.requests == []
     assert sandbox.modules.requests == []
     assert sandbox.inbox()["mattermost"] == []
+
+
+def test_a_sandbox_run_refuses_a_module_server_that_is_not_the_sandboxs(command: Play, sandbox: Sandbox) -> None:
+    ran = command(str(PLAYBOOK), "--sandbox", "-f", str(EXAMPLE), "-p", f"misp_modules_url={sandbox.misp_modules_url}")
+    assert ran.exit_code == 3, ran.output
+    line = f"misp_modules_url {sandbox.misp_modules_url} is not the sandbox's: leave the parameter empty."
+    assert f"failed: PR:2 Verify MISP modules: {line}" in ran.output
+    assert sandbox.modules.requests == []
 
 
 def test_no_secret_of_the_vault_is_archived(demo: Ran, sandbox: Sandbox) -> None:

@@ -13,7 +13,7 @@ from misp_playbook_lib import Playbook, PlaybookParameters
 from misp_playbook_lib.clients.misp import MispClient
 from misp_playbook_lib.errors import ChangedMeanwhile
 from misp_playbook_lib.model.plan import WarninglistAction, plan
-from misp_playbook_lib.model.results import Applied
+from misp_playbook_lib.model.results import Applied, ApplyOutcome
 from misp_playbook_lib.model.warninglist import WarninglistEntry, WarninglistSpec
 from misp_playbook_lib.report.undo import UndoRecord
 from misp_playbook_lib.settings import load_settings
@@ -21,6 +21,8 @@ from misp_playbook_lib.steps import apply as applying
 
 ARMED = "armed"
 """A file that says that IN:5 begins."""
+GAVE_UP = "Gave up: "
+"""Begins what is said of a run that ended in an error."""
 
 
 def play(parameters: Mapping[str, Any]) -> tuple[Playbook, Applied]:
@@ -55,7 +57,7 @@ def play_and_die(environment: Mapping[str, str], parameters: Mapping[str, Any], 
 
 
 def append_many(environment: Mapping[str, str], folder: Path, entries: list[str]) -> list[tuple[str, str]]:
-    """Append entries one run each, look at the end whether they stand; return (entry, what went wrong, if it did)."""
+    """Append entries one run each, look at the end whether they stand; return (entry, what is said of others)."""
     os.environ.update(environment)
     stamina.set_testing(testing=True, attempts=applying.ATTEMPTS, cap=True)
     misp = MispClient(load_settings())
@@ -67,9 +69,20 @@ def append_many(environment: Mapping[str, str], folder: Path, entries: list[str]
         planned = plan(spec, found, WarninglistAction.APPEND)
         try:
             applied = applying.apply(misp, planned, record)
-            applying.append_again(misp, applied, record)
+            again = applying.append_again(misp, applied, record)
         except ChangedMeanwhile as error:
-            outcomes.append((entry, str(error)))
+            outcomes.append((entry, f"{GAVE_UP}{error}"))
         else:
-            outcomes.append((entry, ""))
+            outcomes.append((entry, f"{applied.others} {again}".strip()))
     return outcomes
+
+
+def look_at_the_end(environment: Mapping[str, str], folder: Path, entries: list[str]) -> None:
+    """See at the end of a run that all its entries stand, as EN:4 does."""
+    os.environ.update(environment)
+    misp = MispClient(load_settings())
+    spec = WarninglistSpec("Mine", tuple(map(WarninglistEntry, entries)))
+    found = applying.list_named(misp, "Mine")
+    planned = plan(spec, found, WarninglistAction.APPEND)
+    applied = Applied(planned, ApplyOutcome.UPDATED, found)
+    applying.append_again(misp, applied, UndoRecord(folder / "end", misp.server.url))

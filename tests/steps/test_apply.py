@@ -100,7 +100,7 @@ def test_seed_defect_7_an_answer_that_is_none_is_an_error_and_not_list_0(
     sandbox: Sandbox, writer: Writer, kind: str, error: type[Exception]
 ) -> None:
     sandbox.misp.faults.add("/warninglists/add", kind)  # type: ignore[arg-type]
-    with pytest.raises(error, match="nothing was written"):
+    with pytest.raises(error, match="The list Mine: not written"):
         writer.write("append", "a")
 
 
@@ -230,7 +230,7 @@ def test_a_request_that_is_never_carried_out_ends_saying_that_nothing_was_writte
 ) -> None:
     add(sandbox, "a")
     sandbox.misp.faults.add("/warninglists/edit", "500")
-    with pytest.raises(ServiceUnavailable, match=r"server error 500 .*; nothing was written"):
+    with pytest.raises(ServiceUnavailable, match=r"server error 500 .* The list Mine: not written"):
         writer.write("append", "b")
     assert len(writes(sandbox)) == applying.ATTEMPTS
 
@@ -240,7 +240,7 @@ def test_a_list_that_cannot_be_read_back_is_not_said_to_have_failed(sandbox: San
     planned = writer.plan("append", "b")
     sandbox.misp.faults.add("/warninglists/edit", "lost")
     sandbox.misp.faults.add("/warninglists/view", "502")
-    with pytest.raises(ServiceUnavailable, match="MISP did not say whether it wrote the list Mine"):
+    with pytest.raises(ServiceUnavailable, match=r"MISP did not say .* The list Mine \(ID \d+\): sent, not seen"):
         writer.apply(planned)
     sandbox.misp.faults.clear()
     assert writer.apply(planned).outcome is ApplyOutcome.UNCHANGED
@@ -271,7 +271,7 @@ def test_a_request_that_times_out_and_is_carried_out_late_doubles_nothing(
         return original(request)
 
     sandbox.misp.handle = handle  # type: ignore[method-assign]  # a hook into a server of the test's own
-    writer.misp.pymisp.timeout = (5.0, 0.5)
+    writer.misp.pymisp.http.timeout = 0.5
     applied = writer.apply(planned)
     assert applied.outcome is (ApplyOutcome.UPDATED if existing else ApplyOutcome.CREATED)
     assert seen == 2
@@ -340,21 +340,48 @@ def test_what_somebody_adds_after_an_append_is_left_alone(sandbox: Sandbox, writ
     meanwhile(
         sandbox, "/edit/", lambda: other.edit_warninglist(list_id, {"entries": ["a", "ours", "theirs"]}), after=True
     )
-    assert writer.write("append", "ours").outcome is ApplyOutcome.UPDATED
+    applied = writer.write("append", "ours")
+    assert applied.outcome is ApplyOutcome.UPDATED
+    assert applied.others == "Somebody else wrote to it at the same time (version 2 → 3)."
     assert held(sandbox) == ["a", "ours", "theirs"]
     assert len(writes(sandbox)) == 2
 
 
-@pytest.mark.parametrize("action", ["append", "replace", "remove"])
-def test_overwriting_what_somebody_wrote_in_the_same_moment_is_not_silent(
+@pytest.mark.parametrize("action", ["append", "remove"])
+def test_overwriting_what_somebody_wrote_in_the_same_moment_is_told_where_the_list_is_as_wanted(
     sandbox: Sandbox, writer: Writer, action: str
 ) -> None:
     list_id = add(sandbox, "a", "b")
     other = client(sandbox)
     meanwhile(sandbox, "/edit/", lambda: other.edit_warninglist(list_id, {"entries": ["a", "b", "theirs"]}))
-    with pytest.raises(ChangedMeanwhile, match=r"holds what was planned.*version 1 → 3.*warninglist-before\.json"):
-        writer.write(action, "b") if action != "append" else writer.write(action, "c")
-    assert held(sandbox) == {"append": ["a", "b", "c"], "replace": ["b"], "remove": ["a"]}[action]
+    applied = writer.write(action, "c" if action == "append" else "b")
+    assert re.search(r"version 1 → 3.*may have been overwritten.*warninglist-before\.json", applied.others)
+    assert held(sandbox) == {"append": ["a", "b", "c"], "remove": ["a"]}[action]
+
+
+def test_a_replacement_that_overwrote_what_somebody_wrote_in_the_same_moment_is_an_error(
+    sandbox: Sandbox, writer: Writer
+) -> None:
+    list_id = add(sandbox, "a", "b")
+    other = client(sandbox)
+    meanwhile(sandbox, "/edit/", lambda: other.edit_warninglist(list_id, {"entries": ["a", "b", "theirs"]}))
+    with pytest.raises(
+        ChangedMeanwhile, match=r"holds what was planned.*version 1 → 3.*: written and seen \(1 entries"
+    ):
+        writer.write("replace", "b")
+    assert held(sandbox) == ["b"]
+
+
+def test_what_somebody_wrote_to_the_same_version_is_told(sandbox: Sandbox, writer: Writer) -> None:
+    list_id = add(sandbox, "a")
+
+    def theirs() -> None:
+        with sandbox.misp.state.write() as db:
+            db.execute("INSERT INTO warninglist_entries (warninglist_id, value) VALUES (?, 'theirs')", [list_id])
+
+    meanwhile(sandbox, "/edit/", theirs, after=True)
+    assert writer.write("append", "ours").others == "Somebody else wrote to it at the same time (both to version 2)."
+    assert sorted(held(sandbox)) == ["a", "ours", "theirs"]
 
 
 def test_an_append_that_is_overwritten_every_time_gives_up_and_says_what_is_where(
@@ -375,9 +402,7 @@ def test_a_replacement_stops_before_writing_when_the_list_changed_since_the_plan
     planned = writer.plan("replace", "b")
     client(sandbox).edit_warninglist(list_id, {"entries": ["a", "theirs"]})
     sandbox.misp.clear_requests()
-    with pytest.raises(
-        ChangedMeanwhile, match=r"version 2, expected 1; 1 entries more \(theirs\).*Nothing was written"
-    ):
+    with pytest.raises(ChangedMeanwhile, match=r"version 2, expected 1; 1 entries more \(theirs\).*: not written"):
         writer.apply(planned)
     assert writes(sandbox) == []
 
@@ -405,8 +430,10 @@ def test_somebody_disabling_the_list_in_the_same_moment_is_not_silent(sandbox: S
     list_id = add(sandbox, "a")
     other = client(sandbox)
     meanwhile(sandbox, "/edit/", lambda: other.set_warninglist_enabled(list_id, enabled=False))
-    with pytest.raises(ChangedMeanwhile, match="somebody disabled it"):
-        writer.write("append", "b")
+    applied = writer.write("append", "b")
+    assert applied.others == "Somebody else disabled it meanwhile."
+    assert applied.warninglist is not None
+    assert not applied.warninglist.enabled
 
 
 def test_an_append_joins_a_list_of_that_name_that_appeared_meanwhile(sandbox: Sandbox, writer: Writer) -> None:
@@ -439,9 +466,9 @@ def test_misps_own_refusal_is_passed_on(writer: Writer) -> None:
 def test_entries_gone_at_the_end_are_appended_again(sandbox: Sandbox, writer: Writer) -> None:
     list_id = add(sandbox, "a")
     applied = writer.write("append", "b", "c")
-    assert applying.append_again(writer.misp, applied, writer.record) == 0
+    assert not applying.append_again(writer.misp, applied, writer.record)
     client(sandbox).edit_warninglist(list_id, {"entries": ["a", "theirs", "c"]})
-    assert applying.append_again(writer.misp, applied, writer.record) == 1
+    assert applying.append_again(writer.misp, applied, writer.record).startswith("1 entries had been overwritten")
     assert held(sandbox) == ["a", "theirs", "c", "b"]
 
 
@@ -449,7 +476,7 @@ def test_what_was_removed_or_replaced_is_not_repeated_at_the_end(sandbox: Sandbo
     list_id = add(sandbox, "a", "b")
     applied = writer.write("remove", "b")
     client(sandbox).edit_warninglist(list_id, {"entries": ["a", "b"]})
-    assert applying.append_again(writer.misp, applied, writer.record) == 0
+    assert not applying.append_again(writer.misp, applied, writer.record)
     assert held(sandbox) == ["a", "b"]
 
 

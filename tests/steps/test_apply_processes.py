@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from running import ARMED, append_many, play, play_and_die
+from running import ARMED, GAVE_UP, append_many, look_at_the_end, play, play_and_die
 from writing import held
 
 from misp_playbook_lib.errors import ParameterError
@@ -19,6 +19,8 @@ from misp_playbook_lib.sandbox.server import Request, Response
 from misp_playbook_lib.steps.restore import restore_run
 
 PROCESSES, APPENDS = 8, 25
+COLLISIONS = 3
+"""How often two machines are made to edit after both have read."""
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["misp_playbook_lib.playbook"])  # imported once, not in each of the processes
 
@@ -40,20 +42,19 @@ def other_writes(sandbox: Sandbox) -> Iterator[None]:
     thread.join()
 
 
-def append_at_once(vault: Path, tmp_path: Path, *, lock: bool) -> dict[str, str]:
-    """Let eight processes append; return what went wrong by entry."""
-    mine = [[f"{number}-{one}.example" for one in range(APPENDS)] for number in range(PROCESSES)]
-    with ProcessPoolExecutor(PROCESSES, mp_context=processes) as pool:
+def machine(vault: Path, tmp_path: Path, number: int) -> dict[str, str]:
+    """Return the environment of the runs on one machine, whose locks are its own."""
+    return {"MISP_PLAYBOOK_VAULT": str(vault), "XDG_STATE_HOME": str(tmp_path / f"state-{number}")}
+
+
+def append_at_once(
+    vault: Path, tmp_path: Path, *, lock: bool, writers: int = PROCESSES, appends: int = APPENDS
+) -> dict[str, str]:
+    """Let processes append, on one machine (`lock`) or on as many; return what each says of others, by entry."""
+    mine = [[f"{number}-{one}.example" for one in range(appends)] for number in range(writers)]
+    with ProcessPoolExecutor(writers, mp_context=processes) as pool:
         running = [
-            pool.submit(
-                append_many,
-                {
-                    "MISP_PLAYBOOK_VAULT": str(vault),
-                    "XDG_STATE_HOME": str(tmp_path / ("state" if lock else f"state-{number}")),
-                },
-                tmp_path / "runs",
-                entries,
-            )
+            pool.submit(append_many, machine(vault, tmp_path, 0 if lock else number), tmp_path / "runs", entries)
             for number, entries in enumerate(mine)
         ]
         return dict(outcome for one in running for outcome in one.result())
@@ -100,6 +101,29 @@ def test_without_the_lock_every_loss_is_repaired_or_told_by_who_caused_it(
     assert "first.example" in there
     assert len(there) == len(set(there))
     assert outcomes.keys() - set(there) <= set().union(*(lost for _, lost in losses))
+
+
+def test_two_machines_that_write_to_one_list_both_succeed_and_every_entry_stands(
+    sandbox: Sandbox, vault: Path, tmp_path: Path
+) -> None:
+    sandbox.misp.add_warninglist("Mine", "string", "known", [("first.example", "")])
+    original: Callable[[Request], Response] = sandbox.misp.handle
+    both_have_read, collisions = threading.Barrier(2), iter(range(2 * COLLISIONS))
+
+    def handle(request: Request) -> Response:
+        if "/edit/" in request.path and next(collisions, None) is not None:
+            both_have_read.wait()  # each machine has one request under way: it is the other's edit that comes
+        return original(request)
+
+    sandbox.misp.handle = handle  # type: ignore[method-assign]  # a hook into a server of the test's own
+    outcomes = append_at_once(vault, tmp_path, lock=False, writers=2, appends=10)
+    assert not [said for said in outcomes.values() if said.startswith(GAVE_UP)]
+    assert sum("Somebody else wrote to it at the same time" in said for said in outcomes.values()) >= COLLISIONS
+    with ProcessPoolExecutor(1, mp_context=processes) as pool:
+        for number in range(2):
+            mine = [entry for entry in outcomes if entry.startswith(f"{number}-")]
+            pool.submit(look_at_the_end, machine(vault, tmp_path, number), tmp_path / f"end-{number}", mine).result()
+    assert sorted(held(sandbox)) == sorted(["first.example", *outcomes])
 
 
 class Deadly:

@@ -19,6 +19,7 @@ from misp_playbook_lib.model.warninglist import Warninglist, WarninglistCategory
 from misp_playbook_lib.report import undo
 from misp_playbook_lib.sandbox import Sandbox
 from misp_playbook_lib.steps import apply as applying
+from misp_playbook_lib.steps.read_back import set_enabled
 from misp_playbook_lib.steps.restore import plan_restore, restore
 
 Command = Callable[..., Result]
@@ -108,7 +109,7 @@ def test_a_list_that_the_run_created_is_disabled_deleted_and_seen_to_be_gone(
 ) -> None:
     applied = writer.write("append", "a")
     assert applied.warninglist is not None
-    applying.set_enabled(writer.misp, applied.warninglist, writer.record, enabled=True)
+    set_enabled(writer.misp, applied.warninglist, writer.record, enabled=True)
     sandbox.misp.clear_requests()
     restored = cli("restore", "run-1")
     assert restored.exit_code == 0, restored.output
@@ -139,7 +140,7 @@ def test_a_deletion_whose_answer_was_lost_is_seen_to_be_done(sandbox: Sandbox, w
 
 def test_a_list_that_the_run_enabled_is_disabled_again(sandbox: Sandbox, writer: Writer, cli: Command) -> None:
     current = writer.misp.warninglist(add(sandbox, "a", enabled=False))
-    applying.set_enabled(writer.misp, current, writer.record, enabled=True)
+    set_enabled(writer.misp, current, writer.record, enabled=True)
     restored = cli("restore", "run-1")
     assert restored.exit_code == 0, restored.output
     assert "Disable the list" in restored.output
@@ -189,7 +190,7 @@ def test_restore_is_itself_kept_and_can_be_undone(sandbox: Sandbox, writer: Writ
 def test_undoing_a_deletion_makes_the_list_again(sandbox: Sandbox, writer: Writer, cli: Command) -> None:
     applied = writer.write("append", "a # x", description="Ours")
     assert applied.warninglist is not None
-    applying.set_enabled(writer.misp, applied.warninglist, writer.record, enabled=True)
+    set_enabled(writer.misp, applied.warninglist, writer.record, enabled=True)
     found = re.search(r"misp-playbook restore (restore-\w+)", cli("restore", "run-1").output)
     assert found is not None
     again = cli("restore", found[1])

@@ -28,6 +28,8 @@ RECORDED = {each["name"]: each for each in json.loads(RECORDINGS.read_text())["e
 MD5 = Indicator("md5", "028878c4b6ab475ed0be97eca6f92af9")
 HOST = Indicator("hostname", "johnshopkin.net")
 ADDRESS = Indicator("ip-src", "158.255.208.168")
+SILENT = (Indicator("ip-dst", "1.2.3.4"), Indicator("ip-dst", "1.2.3.5"))
+CONTROL = "8.8.8.8"
 START = 1_700_000_000.0
 
 EXPECTED = {
@@ -378,6 +380,94 @@ def test_a_key_without_a_minutes_budget_does_not_wait(modules: Modules, asking: 
     assert {result.status for result in results} == {LookupStatus.RATE_LIMITED}
     assert len(modules.requests) == 1
     assert clock.waits == []
+
+
+def test_silence_is_nothing_known_once_the_control_question_is_answered(modules: Modules, asking: Make) -> None:
+    results = put(asking("shodan"), *SILENT)
+    assert asked(modules) == [SILENT[0].value, CONTROL, SILENT[1].value]
+    assert {result.status for result in results} == {LookupStatus.NOTHING_KNOWN}
+    assert {result.detail for result in results} == {"Shodan has an answer about 8.8.8.8, and none about this"}
+    assert [result.calls for result in results] == [2, 1]
+
+
+def test_the_answer_to_a_control_question_is_kept_a_day_for_each_key(
+    modules: Modules, asking: Make, clock: Clock, tmp_path: Path
+) -> None:
+    for seconds, key, controls in ((0.0, "good", 1), (24 * HOUR - 1, "good", 1), (0.0, "other", 2), (1.0, "good", 3)):
+        clock.now += seconds
+        put(asking("shodan", key), Indicator("ip-dst", f"1.2.4.{len(modules.requests)}"))
+        assert asked(modules).count(CONTROL) == controls
+    assert b"other" not in (tmp_path / "cache" / "lookups.sqlite").read_bytes()
+
+
+def test_an_answer_about_the_controls_own_address_as_an_entry_does_not_stand_for_it(
+    modules: Modules, asking: Make
+) -> None:
+    put(asking("shodan"), Indicator("ip-dst", CONTROL), SILENT[0])
+    assert asked(modules) == [CONTROL, SILENT[0].value, CONTROL]
+
+
+@pytest.mark.parametrize("key", ["bad", "quota", "forbidden", "e204", "e500"])
+def test_silence_to_the_control_question_ends_the_questions_which_stay_owed(
+    modules: Modules, asking: Make, key: str
+) -> None:
+    results = put(asking("shodan", key), *SILENT, ADDRESS)
+    assert asked(modules) == [SILENT[0].value, CONTROL]
+    assert {result.status for result in results} == {LookupStatus.FAILED}
+    assert {result.detail.partition(":")[0] for result in results} == {"could not ask"}
+    assert "8.8.8.8" in results[0].detail
+    assert "check shodan_apikey in the vault" in results[0].detail
+    assert [result.asked for result in results] == [True, False, False]
+    assert asking("shodan").cache.owed(START) == frozenset([*SILENT, ADDRESS])
+    assert [result.status for result in put(asking("shodan"), *SILENT, ADDRESS)] == [
+        LookupStatus.NOTHING_KNOWN,
+        LookupStatus.NOTHING_KNOWN,
+        LookupStatus.ANSWERED,
+    ]
+
+
+def test_a_control_question_counts_in_the_quota_and_keeps_the_pause(
+    modules: Modules, asking: Make, clock: Clock
+) -> None:
+    questions = asking("shodan", quota=Quota(per_minute=0, per_day=2))
+    questions.wait = 3.0
+    results = put(questions, *SILENT)
+    assert asked(modules) == [SILENT[0].value, CONTROL]
+    assert [result.status for result in results] == [LookupStatus.NOTHING_KNOWN, LookupStatus.OUT_OF_BUDGET]
+    assert clock.waits == [3.0, 3.0]
+    assert questions.ledger
+    assert questions.ledger.left(clock.now).per_day == 0
+
+
+def test_a_control_question_waits_for_the_budget_of_a_minute(modules: Modules, asking: Make, clock: Clock) -> None:
+    put(asking("shodan", quota=Quota(per_minute=1, per_day=0)), SILENT[0])
+    assert asked(modules) == [SILENT[0].value, CONTROL]
+    assert sum(clock.waits) == pytest.approx(MINUTE)
+
+
+def test_silence_that_no_budget_is_left_to_explain_is_a_failure_that_stays_owed(modules: Modules, asking: Make) -> None:
+    results = put(asking("shodan", quota=Quota(per_minute=0, per_day=1)), *SILENT)
+    assert asked(modules) == [SILENT[0].value]
+    assert [result.status for result in results] == [LookupStatus.FAILED, LookupStatus.OUT_OF_BUDGET]
+    assert "the control question about 8.8.8.8 could not be put: the day's budget" in results[0].detail
+    assert asking("shodan").cache.owed(START) == frozenset(SILENT)
+
+
+def test_an_interrupt_ends_the_questions_before_the_control_question(modules: Modules, asking: Make) -> None:
+    questions = asking("shodan")
+    questions.wait, questions.pause = 1.0, lambda _: questions.stop.set()
+    results = put(questions, *SILENT)
+    assert asked(modules) == [SILENT[0].value]
+    assert [result.status for result in results] == [LookupStatus.FAILED, LookupStatus.NOT_ASKED]
+    assert "could not be put: interrupted" in results[0].detail
+
+
+def test_a_module_without_a_control_question_leaves_a_failure_without_a_reason_unknown(
+    modules: Modules, asking: Make
+) -> None:
+    [result] = put(asking("cve"), Indicator("vulnerability", "CVE-2020-1472"))
+    assert result.status is LookupStatus.UNKNOWN
+    assert len(modules.requests) == 1
 
 
 def test_an_interrupt_keeps_what_was_got_and_the_next_run_goes_on(modules: Modules, asking: Make, clock: Clock) -> None:

@@ -243,6 +243,34 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_send_where_and_what_it_co
     assert rows["10.0.0.1"][2] == "withheld"
 
 
+def test_a_dry_run_names_the_control_question_unless_it_was_answered_within_a_day(modules: Modules, desk: Make) -> None:
+    line = lookups_line(desk(dry_run=True).collect(planned(ADDRESS, "1.2.3.4"), "ER:3"))
+    assert "2 questions would be put, which cost 2 API calls" in line
+    assert "At most one more question, about 8.8.8.8, is put where Shodan says nothing about an entry." in line
+    assert asked(modules, "shodan") == []
+    desk().collect(planned("1.2.3.4"), "ER:3")
+    assert "8.8.8.8" not in lookups_line(desk(dry_run=True).collect(planned(ADDRESS), "ER:3"))
+
+
+def test_with_tlp_red_no_control_question_is_asked(modules: Modules, desk: Make) -> None:
+    results = desk(tlp="red").collect(planned("1.2.3.4"), "ER:3")
+    assert results.count(LookupStatus.WITHHELD) == 1
+    assert asked(modules, "shodan") == []
+
+
+def test_an_address_that_shodan_does_not_know_is_no_problem_and_a_bad_key_is_one(modules: Modules, desk: Make) -> None:
+    known = desk().collect(planned("1.2.3.4", "1.2.3.5"), "ER:3")
+    assert lookup_problems(known) == []
+    assert asked(modules, "shodan") == ["1.2.3.4", "8.8.8.8", "1.2.3.5"]
+    refused = desk({"shodan_apikey": "bad"}).collect(planned("1.2.3.6", "1.2.3.7", "1.2.3.8"), "ER:3")
+    [problem] = lookup_problems(refused)
+    assert problem.startswith(
+        "Shodan: failed for 3 entries (could not ask: no answer to the control question about 8.8.8.8"
+    )
+    assert problem.endswith("check shodan_apikey in the vault)")
+    assert asked(modules, "shodan")[3:] == ["1.2.3.6", "8.8.8.8"]
+
+
 def test_equal_problems_are_one_line_with_a_count(desk: Make) -> None:
     results = desk({"virustotal_apikey": "bad"}).collect(planned(*(f"{number:032x}" for number in range(1000))))
     assert lookup_problems(results) == ["VirusTotal: key refused for 1,000 entries (Wrong API key)"]
@@ -275,9 +303,14 @@ def test_files_that_cannot_be_used_are_said_and_nothing_is_asked(modules: Module
 
 
 def test_a_sandboxs_answers_are_kept_apart(modules: Modules, desk: Make) -> None:
-    desk({"sandbox": True}).collect(planned(MD5))
+    vault = {
+        "sandbox": True,
+        "misp_modules_url": modules.url,
+        "sandbox_addresses": ["http://127.0.0.1", modules.url],
+    }
+    desk(vault).collect(planned(MD5))
     assert desk().collect(planned(MD5)).cached == 0
-    assert desk({"sandbox": True}).collect(planned(MD5)).cached == 1
+    assert desk(vault).collect(planned(MD5)).cached == 1
     assert len(asked(modules)) == 2
 
 

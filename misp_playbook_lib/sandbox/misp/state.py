@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from misp_playbook_lib.sandbox.misp.answers import InternalError
 from misp_playbook_lib.sandbox.misp.values import fold
 
@@ -76,7 +78,9 @@ class State:
         self.deadlocks: Callable[[], bool] = lambda: False
         self._writer = self._connect()
         if data is not None:
-            self._writer.execute("PRAGMA journal_mode = WAL")
+            # SQLite does not wait for another connection when it switches a new file to WAL: one switches at a time.
+            with FileLock(f"{data}.lock").acquire(poll_interval=0.005):
+                self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.executescript(SCHEMA + INDEXES)
 
     def _connect(self) -> sqlite3.Connection:

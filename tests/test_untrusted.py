@@ -11,7 +11,7 @@ from misp_playbook_lib import untrusted
 from misp_playbook_lib.errors import InvalidEntries, ParameterError, RequestRejected
 from misp_playbook_lib.untrusted import REDACTED, holds_secret, know_secrets, redact, redact_counted, visible
 
-SECRET = 's3cr3t/with+odd=char.acters&<more>"quo\'tes"@\\back'
+SECRET = 's3cr3t/with+odd=signs.within&<more>"quo\'tes"@\\back'
 SLACK = "https://hooks.slack.com/services/T0123ABCD/B0123ABCD/XXXXyyyyZZZZ0000aaaa1111"
 PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=40)
 

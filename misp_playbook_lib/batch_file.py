@@ -7,6 +7,7 @@ converted by the declared type alone, as in a parameter file.
 
 import csv
 import difflib
+import io
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ import yaml
 from yaml.reader import ReaderError
 
 from misp_playbook_lib.errors import ParameterError
+from misp_playbook_lib.given import LIMIT, read_given
 from misp_playbook_lib.parameters import PlaybookParameters, repeated_names
 from misp_playbook_lib.runner import find_playbook
 
@@ -24,9 +26,6 @@ DEFAULT_PLAYBOOK = "create_custom_misp_warninglist"
 KEYS = ("playbook", "run_timeout", "defaults", "runs", "matrix")
 MAX_SETS = 100_000
 """More combinations than this are taken for a slip in `matrix`."""
-MAX_CELL = 1 << 28
-"""Characters of a cell of CSV, which may hold a long list's entries."""
-
 
 _Sections = Mapping[str, tuple[int, yaml.Node]]
 """The keys of a YAML mapping: the line of each, and its value."""
@@ -153,8 +152,8 @@ def _timeout(file: _File) -> float | None:
 
 def _read_csv(file: _File) -> None:
     """Read a row a set (RFC 4180); a cell may hold line breaks, so a row's line is where it begins."""
-    csv.field_size_limit(MAX_CELL)
-    with file.path.open(encoding="utf-8-sig", newline="") as text:
+    csv.field_size_limit(LIMIT)  # a cell may hold a long list's entries
+    with io.StringIO(read_given(file.path).decode("utf-8-sig"), newline="") as text:
         rows = csv.reader(text, strict=True)
         begins, titles = 1, 0
         header: list[str] = []
@@ -199,7 +198,7 @@ def _cells(file: _File, header: list[str], row: list[str], line: int, titles: in
 
 
 def _read_yaml(file: _File) -> None:
-    text = file.path.read_text(encoding="utf-8-sig")
+    text = read_given(file.path).decode("utf-8-sig")
     try:
         root = yaml.compose(text, Loader=yaml.BaseLoader)
     except ReaderError as error:

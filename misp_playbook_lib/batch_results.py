@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from misp_playbook_lib.batch_file import Batch, ParameterSet
 from misp_playbook_lib.batch_run import RunFigures
+from misp_playbook_lib.given import read_given
 from misp_playbook_lib.report.archive import MANIFEST, REPORT, write_whole
 from misp_playbook_lib.report.batches import BATCHES, PAGE, RESULTS
 from misp_playbook_lib.report.tables import as_text, html_text, table
@@ -152,11 +153,13 @@ class BatchRecord:
 
 def digest(one: ParameterSet, notebook: Path, where: str) -> str:
     """Name what a run is about: playbook, parameters, the file of values they name, and the server."""
-    values = Path(one.parameters.warninglist_values_file)
-    read = values.read_bytes() if one.parameters.warninglist_values_file and values.is_file() else b""
+    values = b""
+    if file := one.parameters.warninglist_values_file:
+        with suppress(OSError):  # the run says that it cannot be read
+            values = read_given(Path(file))
     parts = [
         hashlib.sha256(notebook.read_bytes()).hexdigest(),
-        hashlib.sha256(read).hexdigest(),
+        hashlib.sha256(values).hexdigest(),
         where,
         one.parameters.model_dump(mode="json"),
     ]

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -22,7 +23,7 @@ EXIT_CODES = """\b
 Exit codes:
   0  everything was done
   1  anything else: a defect, or a kernel that died
-  2  wrong parameters or usage; nothing was started
+  2  wrong parameters, settings or usage; nothing was started
   3  the run failed up to or in IN; nothing follows from it, see the message
   4  the list is as wanted, but a search, lookup or delivery failed or is incomplete
 """
@@ -32,6 +33,10 @@ Exit codes:
 @click.version_option(package_name="misp-playbook")
 def main() -> None:
     """Run security playbooks for MISP and keep their reports."""
+    try:
+        Path.cwd()
+    except OSError:
+        _give_up(["The working directory is not there any more: change to one that is."], 2)
     # A defect's traceback quotes what it failed on.
     sys.excepthook = lambda kind, error, trace: _say(
         *"".join(format_exception(kind, error, trace)).split("\n"), err=True
@@ -74,7 +79,7 @@ def run(
     from misp_playbook_lib import runner  # noqa: PLC0415 - papermill takes half a second that --help need not pay
     from misp_playbook_lib.parameters import PlaybookParameters  # noqa: PLC0415
     from misp_playbook_lib.report import filing  # noqa: PLC0415
-    from misp_playbook_lib.settings import learn_secrets  # noqa: PLC0415
+    from misp_playbook_lib.settings import learn_secrets, load_settings, without_services  # noqa: PLC0415
 
     with _told_in_a_line():
         learn_secrets(vault, os.environ)
@@ -82,12 +87,14 @@ def run(
         texts = _texts(assignments, files)
         PlaybookParameters.from_text(texts)
         with _sandbox(sandbox) as sandbox_vault:
+            used = sandbox_vault or vault
+            load_settings(used, without_services(os.environ) if used else None)
             result = runner.run_playbook(
                 notebook,
                 texts,
                 archive_folder=archive,
-                vault=sandbox_vault or vault,
-                hermetic=bool(sandbox_vault or vault),
+                vault=used,
+                hermetic=bool(used),
                 progress=lambda step: _say(f"{step.code:<16} {step.status.value:<10} {step.summary}"),
             )
         filing.write_index(archive)
@@ -103,23 +110,24 @@ def run(
     "--vault", type=click.Path(path_type=Path, dir_okay=False), help="Use this vault, and no service variable."
 )
 @click.option("--archive", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
-def notify(run_id: str, vault: Path | None, archive: Path) -> None:
+@click.option("--resend", is_flag=True, help="Send again also what may have arrived.")
+def notify(run_id: str, vault: Path | None, archive: Path, *, resend: bool) -> None:
     """Send what the archived run RUN_ID could not deliver, from the part that failed on.
 
-    Exits with 4 if anything failed again.
+    A message whose answer was lost may have arrived: it is named, and sent again with --resend only. Exits with 4 if
+    anything failed again or may have arrived.
     """
-    from misp_playbook_lib.model.results import DeliveryStatus  # noqa: PLC0415
     from misp_playbook_lib.settings import load_settings, without_services  # noqa: PLC0415
     from misp_playbook_lib.steps.deliver import deliver_later  # noqa: PLC0415
 
     with _told_in_a_line():
         settings = load_settings(vault, without_services(os.environ) if vault else None)
-        delivered = deliver_later(archive, run_id, settings)
+        delivered = deliver_later(archive, run_id, settings, resend=resend)
     for one in delivered:
         _say(f"{one.service}: {one.status}. {one.detail}")
     if not delivered:
         _say(f"Run {run_id} has nothing left to deliver.")
-    if any(one.status is DeliveryStatus.FAILED for one in delivered):
+    if any(one.status.unsettled for one in delivered):
         sys.exit(4)
 
 
@@ -241,12 +249,14 @@ def sandbox(
     from misp_playbook_lib.sandbox import Sandbox  # noqa: PLC0415
 
     with _told_in_a_line():
-        if write_vault and write_vault.exists() and "\nsandbox = True\n" not in f"\n{write_vault.read_text()}":
+        if write_vault and os.path.lexists(write_vault) and not _is_sandbox_vault(write_vault):
             raise SettingsError(f"{write_vault} is not a sandbox's vault and is not overwritten: name another file.")
         try:
             running = Sandbox(port, data, attributes, seed, real_modules=misp_modules)
         except OSError as error:
             raise SettingsError(f"The sandbox cannot start: {error.strerror}; give another --port.") from None
+        except sqlite3.Error as error:
+            raise SettingsError(f"{data} is no database of the sandbox ({error}): name another file.") from None
     stopped = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: stopped.set())
@@ -269,8 +279,8 @@ def restore(run_id: str, force: bool, dry_run: bool, vault: Path | None, archive
     """Put the list back as it was before the run RUN_ID; a list that the run created is deleted.
 
     Shows what changes, keeps what undoes the restoring, and refuses where the list changed since. Exits with 2 if
-    there is nothing of that run to restore, with 3 if it was refused or failed. What undoes interactive runs and
-    restorings is kept for 90 days, of each list's last for ever.
+    there is nothing of that run to restore or the vault is another server's, with 3 if it was refused or failed. What
+    undoes interactive runs and restorings is kept for 90 days, of each list's last for ever.
     """
     from misp_playbook_lib.steps import restore as restoring  # noqa: PLC0415 - PyMISP takes half a second
 
@@ -385,6 +395,16 @@ def lab(reference: str, sandbox: bool, playbook: str, arguments: Sequence[str]) 
         sys.exit(session.open_lab(notebook, reference, arguments, sandbox=sandbox, today=today))
 
 
+def _is_sandbox_vault(path: Path) -> bool:
+    from misp_playbook_lib.given import read_given  # noqa: PLC0415
+    from misp_playbook_lib.settings import VAULT_LIMIT  # noqa: PLC0415
+
+    try:
+        return b"\nsandbox = True\n" in b"\n" + read_given(path, VAULT_LIMIT)
+    except OSError:
+        return False
+
+
 @contextmanager
 def _sandbox(wanted: bool) -> Iterator[Path | None]:
     """Start the sandbox if it is wanted, and yield its vault."""
@@ -415,11 +435,13 @@ def _texts(assignments: Sequence[str], files: Sequence[Path]) -> dict[str, str |
 
 @contextmanager
 def _told_in_a_line() -> Iterator[None]:
-    """Turn an error into its line and exit code: 2 for wrong parameters, 3 for settings."""
+    """Turn an error into its line and exit code: 2 for wrong parameters and settings, else 3."""
     try:
         yield
     except ParameterError as error:
         _give_up(error.problems, 2)
+    except SettingsError as error:
+        _give_up([str(error)], 2)
     except PlaybookError as error:
         _give_up([str(error)], 3)
 

@@ -84,6 +84,11 @@ class ServiceError(PlaybookError):
         self.status = status
         super().__init__(f"{service}: {message}")
 
+    @property
+    def answer_lost(self) -> bool:
+        """Whether it was asked and its answer did not come, here or to a proxy (504): nobody knows what it did."""
+        return not self.not_taken and self.status in {None, 504}
+
 
 class ServiceUnavailable(ServiceError):
     """No connection, a timeout, or a server error: worth another try later; `not_taken` where nothing was sent."""

@@ -12,16 +12,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 
 from misp_playbook_lib.errors import ParameterError
+from misp_playbook_lib.given import read_given
 from misp_playbook_lib.model.plan import WarninglistAction
 from misp_playbook_lib.model.selection import NO_LIST
 from misp_playbook_lib.model.since import since
-from misp_playbook_lib.model.warninglist import WarninglistCategory, WarninglistType
+from misp_playbook_lib.model.tlp import TLP_LEVELS
+from misp_playbook_lib.model.warninglist import (
+    LONGEST_NAME,
+    LONGEST_TEXT,
+    UNSTORABLE,
+    WarninglistCategory,
+    WarninglistType,
+)
 from misp_playbook_lib.settings import Settings, checked_url
 from misp_playbook_lib.untrusted import holds_secret
 
 MATTERMOST_MESSAGE = "via a chat message"
 MATTERMOST_CARD = "via a chat message with card"
-TLP_LEVELS = ("clear", "green", "amber", "amber+strict", "red")
 PAP_LEVELS = ("clear", "green", "amber", "red")
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -114,7 +121,23 @@ class PlaybookParameters(BaseModel):
     @field_validator("warninglist_name", "warninglist_description", mode="after")
     @classmethod
     def _trimmed(cls, text: str) -> str:
+        if found := UNSTORABLE.search(text):
+            raise ValueError(f"has U+{ord(found[0]):04X}, which MISP's tables do not hold: leave the character out")
         return text.strip()
+
+    @field_validator("warninglist_name")
+    @classmethod
+    def _short_name(cls, text: str) -> str:
+        if len(text) > LONGEST_NAME:
+            raise ValueError(f"has {len(text):,} characters, MISP holds {LONGEST_NAME}: shorten it")
+        return text
+
+    @field_validator("warninglist_description")
+    @classmethod
+    def _short_description(cls, text: str) -> str:
+        if (size := len(text.encode())) > LONGEST_TEXT:
+            raise ValueError(f"has {size:,} bytes, MISP holds {LONGEST_TEXT:,}: shorten it")
+        return text
 
     @field_validator("warninglist_type")
     @classmethod
@@ -266,7 +289,7 @@ def read_parameter_file(path: Path) -> dict[str, str | list[str]]:
 
     """
     try:
-        loader = yaml.BaseLoader(path.read_text(encoding="utf-8-sig"))
+        loader = yaml.BaseLoader(read_given(path).decode("utf-8-sig"))
         node = loader.get_single_node()
         loaded = loader.construct_document(node) if node else None
     except OSError as error:

@@ -113,6 +113,10 @@ class Playbook(OpenRun):
                 return ModulesFound(url, absent, str(error))
             found = ModulesFound(url, availability(wanted, modules, self._has_secret))
             step.summary = "; ".join(f"{module.row.name}: {module.detail}" for module in found.modules)
+            for module in found.modules:
+                if module.configured and not module.usable:
+                    remedy = "enable it there, or take it out of enrich_with"
+                    step.incomplete(f"{module.row.name}: {module.detail}; {remedy} ({url}).")
             return found
 
     def recognition_rules(self) -> display.View:
@@ -281,7 +285,7 @@ class Playbook(OpenRun):
                 step.incomplete(reason)
             step.summary = matches_line(result)
             self._export(exports.MATCHES, exports.matches(result.matches))
-            self.state.facts["matches"] = {"attributes": len(result.matches), "events": result.events}
+            self.state.facts["matches"] = facts.matches(result)
             self.state.facts["search"] = facts.search(result)
             return result
 

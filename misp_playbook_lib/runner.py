@@ -21,6 +21,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from misp_playbook_lib.engine import ENGINE
 from misp_playbook_lib.errors import ParameterError, SettingsError
+from misp_playbook_lib.model.tlp import label
+from misp_playbook_lib.notebook import check_notebook
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive
 from misp_playbook_lib.report.written import Became, Fate, what_became
@@ -61,23 +63,14 @@ def find_playbook(name: str) -> Path:
 
     """
     path = Path(name)
-    if path.suffix == ".ipynb" and path.is_file():
-        if not _is_notebook(path):
-            raise ParameterError([f"{name} is no notebook, or cannot be read"])
+    if path.suffix == ".ipynb" and os.path.exists(path):  # noqa: PTH110 - False too for a name that no file can have
+        check_notebook(path)
         return path
-    shipped = PACKAGED if PACKAGED.is_dir() else CHECKOUT
-    candidate = shipped / f"{path.stem}.ipynb"
-    if path.parent == Path() and candidate.is_file():
-        return candidate
-    names = ", ".join(sorted(one.stem for one in shipped.glob("*.ipynb")))
+    shipped = {one.stem: one for one in (PACKAGED if PACKAGED.is_dir() else CHECKOUT).glob("*.ipynb")}
+    if path.parent == Path() and path.stem in shipped:
+        return shipped[path.stem]
+    names = ", ".join(sorted(shipped))
     raise ParameterError([f"There is no playbook {name}: give the path of a notebook, or one of {names}"])
-
-
-def _is_notebook(path: Path) -> bool:
-    try:
-        return "nbformat" in json.loads(path.read_bytes())
-    except (OSError, ValueError, TypeError, RecursionError):
-        return False
 
 
 def run_playbook(
@@ -188,6 +181,7 @@ def _execute(
                 parameters=dict(given),
                 engine_name=ENGINE,
                 kernel_name="python3",
+                language="python",
                 progress_bar=False,
                 shutdown_kernel="immediate",
                 cwd=str(Path.cwd()),
@@ -291,7 +285,7 @@ def _archive(
     started: datetime,
 ) -> RunResult:
     """Write manifest, summary and report from the state alone, and put the folder into the archive."""
-    from misp_playbook_lib.report import filing, runs  # noqa: PLC0415 - loaded while the kernel ran
+    from misp_playbook_lib.report import facts, filing, runs  # noqa: PLC0415 - loaded while the kernel ran
 
     outcome = state.outcome
     warninglist = state.facts.get("warninglist", {}).get("name", _named(parameters))
@@ -318,7 +312,8 @@ def _archive(
         "version": metadata.version("misp-playbook"),
     }
     if not (folder.path / archive.SUMMARY).exists():
-        folder.write(archive.SUMMARY, f"## {notebook.stem}\n\n{message}\n")
+        mark = label(facts.tlp(manifest["parameters"], state.facts))
+        folder.write(archive.SUMMARY, f"**{mark}**\n\n## {notebook.stem}\n\n{message}\n")
     (folder.path / STATE_FILE).unlink(missing_ok=True)
     done, redacted = filing.file_run(folder, manifest, notebook.parent)
     if redacted:

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from misp_playbook_lib.errors import MissingSecret, SettingsError
+from misp_playbook_lib.given import read_given
+from misp_playbook_lib.model.tlp import TLP_LEVELS
 from misp_playbook_lib.untrusted import know_secrets
 
 ENVIRONMENT_PREFIX = "MISP_PLAYBOOK_"
@@ -22,6 +24,8 @@ RUN_DIR_VARIABLE = "MISP_PLAYBOOK_RUN_DIR"
 """Set by the runner: the run's folder, and the sign that nobody is watching."""
 DEFAULT_VAULTS = (Path("vault/keys.py"), Path("../vault/keys.py"))
 SECRETS = ("misp_key", "mattermost_hook", "slack_hook", "thehive_key", "virustotal_apikey", "shodan_apikey")
+VAULT_LIMIT = 1 << 20
+"""Bytes: a vault has about one thousand."""
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
@@ -51,6 +55,8 @@ class Settings(BaseModel):
     shodan_calls_per_minute: int = Field(default=60, ge=0)
     shodan_calls_per_day: int = Field(default=0, ge=0)
     internal_domains: tuple[str, ...] = ()
+    chat_max_tlp: str = "amber"
+    thehive_max_tlp: str = "amber"
     sandbox: bool = False
     sandbox_addresses: tuple[str, ...] = ()
 
@@ -80,10 +86,18 @@ class Settings(BaseModel):
         if isinstance(value, str):
             if value.lower() in _TRUE | _FALSE:
                 return value.lower() in _TRUE
-            if not Path(value).is_file():
+            if not os.path.isfile(value):  # noqa: PTH113 - False too for a name that no file can have
                 raise ValueError("is neither True, False nor the path of a CA bundle that exists")
             return Path(value)
         return value
+
+    @field_validator("chat_max_tlp", "thehive_max_tlp")
+    @classmethod
+    def _known_tlp(cls, text: str) -> str:
+        level = text.strip().lower().removeprefix("tlp:")
+        if level not in TLP_LEVELS:
+            raise ValueError(f"is none of {', '.join(TLP_LEVELS)}")
+        return level
 
     @field_validator("internal_domains", mode="before")
     @classmethod
@@ -195,7 +209,7 @@ def read_vault(path: Path) -> dict[str, Any]:
     """
     try:
         mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
+        text = read_given(path, VAULT_LIMIT).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsError(f"The vault {path} cannot be read: {reason}.") from None
@@ -203,7 +217,7 @@ def read_vault(path: Path) -> dict[str, Any]:
         raise SettingsError(f"The vault {path} can be read by others than its owner: chmod 600 {path}.")
     try:
         statements = ast.parse(text).body
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f"line {error.lineno} of " if isinstance(error, SyntaxError) else ""
         raise SettingsError(f'The vault is malformed: {line}{path} must read name = "value".') from None
     values: dict[str, Any] = {}
@@ -221,7 +235,7 @@ def read_vault(path: Path) -> dict[str, Any]:
                 lines[name] = statement.lineno
                 try:
                     values[name] = ast.literal_eval(value)
-                except ValueError:
+                except (ValueError, TypeError):
                     raise SettingsError(
                         f"{name} in line {statement.lineno} of {path} is not a plain value: "
                         "the vault is read, never executed; write the value itself."
@@ -255,18 +269,27 @@ def _know(values: Mapping[str, Any]) -> None:
 
 
 def checked_url(url: str) -> str:
-    """Return a URL without spaces around it and slashes at its end.
+    """Return the address of a service without spaces around it and slashes at its end.
 
     Raises:
-        ValueError: it is no http(s) URL, or holds a user name or a password.
+        ValueError: it is no http(s) URL, or holds a user name, a query, a fragment or no usable port.
 
     """
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    url = url.strip()
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
         raise ValueError("is not an http(s) URL")
     if parts.username or parts.password:
         raise ValueError("must not hold a user name or password")
-    return url.strip().rstrip("/")
+    if "?" in url or "#" in url:
+        raise ValueError("must end with its path, without ? or # and what follows")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("must have a port from 1 to 65535")
+    return url.rstrip("/")
 
 
 def _problems(error: ValidationError, where: str) -> str:

@@ -72,7 +72,7 @@ def test_a_bad_set_among_good_ones_stops_before_anything_ran(tmp_path: Path) -> 
 def test_a_vault_that_cannot_be_read_stops_before_anything_ran(tmp_path: Path) -> None:
     file = batch_file(tmp_path, small_notebook(tmp_path), sets())
     ran = batched(tmp_path, file, "--vault", str(tmp_path / "absent.py"))
-    assert ran.exit_code == 3
+    assert ran.exit_code == 2
     assert "absent.py cannot be read" in ran.errors
     assert not ran.archive.exists()
 
@@ -92,7 +92,8 @@ def test_a_worker_that_is_killed_costs_one_attempt_of_one_run(tmp_path: Path) ->
     assert ran.exit_code == 0, ran.output
     assert ran.outcomes == ["success"] * 3
     (dead,) = ran.record["runs"][1]["figures"]["died"]
-    assert [one["message"] for one in ran.manifests if one["run_id"] == dead] == ["the process that ran it died"]
+    message = "the process that ran it died. The list Two: not written."
+    assert [one["message"] for one in ran.manifests if one["run_id"] == dead] == [message]
     assert [one["outcome"] for one in ran.manifests].count("success") == 3
     assert list((ran.archive / ".incomplete").iterdir()) == []
 
@@ -102,7 +103,7 @@ def test_a_run_whose_worker_died_after_messages_may_have_gone_is_not_tried_again
     ran = small(tmp_path, code, runs=sets("One", send_to_slack="yes"))
     assert ran.exit_code == 1
     assert ran.outcomes == ["crashed"]
-    assert ran.record["runs"][0]["message"] == "the process that ran it died"
+    assert ran.record["runs"][0]["message"] == "the process that ran it died. The list One: not written."
     assert [step["step"] for step in ran.manifests[0]["steps"]] == ["EN:1"]
     assert len(ran.manifests) == 1
 

@@ -84,7 +84,7 @@ def test_a_signal_ends_the_runs_on_the_workers(cluster: str, tmp_path: Path) -> 
 def test_what_workers_lack_is_told_for_each_before_anything_runs(cluster: str, tmp_path: Path) -> None:
     file = batch_file(tmp_path, small_notebook(tmp_path), [{"warninglist_name": "One"}])
     ran = batched(tmp_path, file, "--vault", str(tmp_path / "absent.py"), "--cluster", cluster)
-    assert ran.exit_code == 3
+    assert ran.exit_code == 2
     assert ran.errors.count("absent.py cannot be read") == 2
     assert not ran.manifests
 
@@ -93,7 +93,7 @@ def test_an_address_where_no_scheduler_is_is_said_to_be_one(tmp_path: Path, monk
     monkeypatch.setattr("misp_playbook_lib.batch_cluster.CONNECT_TIMEOUT", 1.0)
     file = batch_file(tmp_path, small_notebook(tmp_path), [{"warninglist_name": "One"}])
     ran = batched(tmp_path, file, "--cluster", "tcp://127.0.0.1:9")
-    assert ran.exit_code == 3
+    assert ran.exit_code == 2
     assert "There is no Dask scheduler at tcp://127.0.0.1:9" in ran.errors
 
 
@@ -112,5 +112,5 @@ def test_a_worker_without_the_package_is_told_what_to_install(tmp_path: Path) ->
     file = batch_file(tmp_path, small_notebook(tmp_path), [{"warninglist_name": "One"}])
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", preload=preload) as bare:
         ran = batched(tmp_path, file, "--vault", str(small_vault(tmp_path)), "--cluster", bare.scheduler_address)
-    assert ran.exit_code == 3
+    assert ran.exit_code == 2
     assert f"install misp-playbook {VERSION} there" in ran.errors

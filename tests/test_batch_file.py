@@ -149,12 +149,12 @@ def test_a_playbook_that_is_no_notebook_is_refused_before_anything_runs(tmp_path
     playbook = tmp_path / "text.ipynb"
     playbook.write_text("this is text")
     path = written(tmp_path, f"runs:\n  - warninglist_name: One\nplaybook: {playbook}\n")
-    assert problems(path) == [f"3: {playbook} is no notebook, or cannot be read"]
+    assert problems(path) == [f"3: {playbook} is no notebook of format 4: save it in Jupyter again"]
 
 
 def test_a_character_that_json_writes_as_two_escapes_stays_one(tmp_path: Path) -> None:
-    path = written(tmp_path, json.dumps({"runs": [{"warninglist_name": "One \U0001f600"}]}))
-    assert read_batch(path).sets[0].warninglist == "One \U0001f600"
+    path = written(tmp_path, json.dumps({"runs": [{"warninglist_name": "One", "thehive_alert_title": "\U0001f600"}]}))
+    assert read_batch(path).sets[0].parameters.thehive_alert_title == "\U0001f600"
 
 
 def test_a_matrix_that_explodes_is_refused_before_it_is_built(tmp_path: Path) -> None:

@@ -167,6 +167,6 @@ def test_the_sandbox_never_overwrites_a_real_vault(tmp_path: Path) -> None:
     vault = tmp_path / "keys.py"
     vault.write_text('misp_key = "real"\n')
     result = call("sandbox", "--write-vault", str(vault))
-    assert result.exit_code == 3
+    assert result.exit_code == 2
     assert "is not overwritten" in result.output
     assert vault.read_text() == 'misp_key = "real"\n'

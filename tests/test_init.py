@@ -48,7 +48,7 @@ def test_a_vault_that_is_there_is_not_overwritten_and_nothing_is_asked() -> None
     vault.parent.mkdir()
     vault.write_text("mine")
     result = answer("http://127.0.0.1:1", "key", *SKIPPED)
-    assert result.exit_code == 3
+    assert result.exit_code == 2
     assert "not overwritten" in result.output
     assert "The address of your MISP server" not in result.output
     assert vault.read_text() == "mine"

@@ -44,6 +44,6 @@ def test_without_jupyterlab_one_line_says_how_to_install_it(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "jupyterlab", None)
     result = CliRunner().invoke(main, ["lab"])
-    assert result.exit_code == 3
+    assert result.exit_code == 2
     assert "pip install 'misp-playbook[lab]'" in result.output
     assert not Path("cases").exists()

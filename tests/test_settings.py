@@ -132,6 +132,15 @@ def test_a_sandbox_vault_allows_loopback_only(tmp_path: Path) -> None:
         load_settings(path, {})
 
 
+@pytest.mark.parametrize("name", ["chat_max_tlp", "thehive_max_tlp"])
+def test_the_strictest_tlp_of_a_service_is_amber_unless_a_known_level_is_given(vault: Path, name: str) -> None:
+    assert getattr(load_settings(vault, {}), name) == "amber"
+    variable = f"MISP_PLAYBOOK_{name.upper()}"
+    assert getattr(load_settings(vault, {variable: "TLP:Amber+Strict "}), name) == "amber+strict"
+    with pytest.raises(SettingsError, match=f"{name} is none of clear, green, amber, amber\\+strict, red"):
+        load_settings(vault, {variable: "purple"})
+
+
 SANDBOX = """misp_url = "http://127.0.0.1:1"
 misp_key = "x"
 misp_modules_url = "http://127.0.0.1:2"
@@ -255,6 +264,8 @@ def test_the_example_vault_names_every_key_and_holds_none() -> None:
         "shodan_calls_per_minute",
         "shodan_calls_per_day",
         "internal_domains",
+        "chat_max_tlp",
+        "thehive_max_tlp",
     }
 
 

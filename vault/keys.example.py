@@ -27,3 +27,7 @@ shodan_calls_per_minute = 60
 shodan_calls_per_day = 0
 # Domains of your own: no entry that names one, or a name below it, is ever sent to a module
 internal_domains = []
+# The strictest TLP of MISP's matches that Mattermost and Slack, and TheHive, may get; stricter ones are only in the
+# report. clear, green, amber, amber+strict or red; with red, a run with the parameter tlp red is told to the chats, too
+chat_max_tlp = "amber"
+thehive_max_tlp = "amber"

@@ -7,6 +7,7 @@ import msgspec
 from misp_playbook_lib.clients.failures import MISP, Failure, failed
 from misp_playbook_lib.errors import ServiceError
 from misp_playbook_lib.model.results import Attribute, Event
+from misp_playbook_lib.model.tlp import asked_for
 
 SERVICE = MISP
 SEARCH = "attributes/restSearch"
@@ -14,7 +15,10 @@ _DAY = len("2024-01-31")
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """An attribute as it came, cheap to make: event and tags are read only where an entry hits."""
+    """An attribute as it came, cheap to make: event and tags are read only where an entry hits.
+
+    A distribution that is not told counts as the narrowest.
+    """
 
     id: int
     event_id: int
@@ -26,6 +30,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     timestamp: int
     event: msgspec.Raw = msgspec.field(name="Event")
     tags: msgspec.Raw = msgspec.field(name="Tag", default_factory=lambda: msgspec.Raw(b"[]"))
+    distribution: int = 0
     comment: str | None = None
     first_seen: str | None = None
     last_seen: str | None = None
@@ -51,6 +56,7 @@ class _Event(msgspec.Struct):
     id: int
     uuid: str
     info: str
+    distribution: int = 0
     date: str = ""
     published: bool = False
     tags: list[_Tag] = msgspec.field(name="Tag", default_factory=list)
@@ -81,6 +87,8 @@ def rows(answer: bytes) -> list[Row]:
 def parse_event(row: Row) -> Event:
     """Read the event beside an attribute; organisation, date, publication and tags come with includeContext alone.
 
+    Without them its TLP level is red: its tags may ask for any.
+
     Raises:
         UnexpectedResponse: it is of another shape.
 
@@ -89,6 +97,7 @@ def parse_event(row: Row) -> Event:
         event = _EVENT.decode(row.event)
     except msgspec.DecodeError as error:
         raise unexpected(SEARCH) from error
+    tags = tuple(tag.name for tag in event.tags)
     return Event(
         id=event.id,
         uuid=event.uuid,
@@ -96,7 +105,8 @@ def parse_event(row: Row) -> Event:
         date=event.date,
         organisation=event.organisation.name if event.organisation else "",
         published=event.published,
-        tags=tuple(tag.name for tag in event.tags),
+        tags=tags,
+        tlp=asked_for(tags, event.distribution) if event.organisation else "red",
     )
 
 
@@ -108,6 +118,7 @@ def parse_attribute(row: Row, event: Event) -> Attribute:
 
     """
     try:
+        tags = tuple(tag.name for tag in _TAGS.decode(row.tags))
         return Attribute(
             id=row.id,
             uuid=row.uuid,
@@ -119,8 +130,9 @@ def parse_attribute(row: Row, event: Event) -> Attribute:
             timestamp=datetime.fromtimestamp(row.timestamp, UTC),
             first_seen=(row.first_seen or "")[:_DAY],
             last_seen=(row.last_seen or "")[:_DAY],
-            tags=tuple(tag.name for tag in _TAGS.decode(row.tags)),
+            tags=tags,
             event=event,
+            tlp=asked_for(tags, row.distribution),
         )
     except (msgspec.DecodeError, ValueError, OverflowError, OSError) as error:
         raise unexpected(SEARCH) from error

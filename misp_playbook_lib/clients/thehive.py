@@ -5,8 +5,8 @@ from typing import Any
 from urllib.parse import quote
 
 from misp_playbook_lib.clients.failures import THEHIVE, Failure, failed
-from misp_playbook_lib.clients.http import READ_TIMEOUT, HttpClient, reading, writing
-from misp_playbook_lib.errors import RequestRejected
+from misp_playbook_lib.clients.http import READ_TIMEOUT, HttpClient, parsed, reading, writing
+from misp_playbook_lib.errors import RequestRejected, ServiceError
 
 SERVICE = THEHIVE
 MAX_TYPE = 32
@@ -32,7 +32,10 @@ MAX_FOUND = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert that TheHive has; `existed` says that it was there before, `url` is its page."""
+    """An alert that TheHive has; `existed` says that it was there before, `url` is its page.
+
+    Of one that existed, `id` and `url` are empty where TheHive did not tell which it is.
+    """
 
     id: str
     existed: bool
@@ -57,30 +60,37 @@ class TheHiveClient:
         """Add an alert, or find the one with the same type, source and sourceRef, which TheHive keeps unique.
 
         Raises:
-            ServiceError: it was not accepted.
+            ServiceError: it was not accepted, or may have arrived.
 
         """
+        url = f"{self.url}/api/v1/alert"
         try:
-            answer = writing(lambda: self._http.json("POST", f"{self.url}/api/v1/alert", "add an alert", json=alert))
+            answer = writing(lambda: self._http.request("POST", url, "add an alert", json=alert))
         except RequestRejected as error:
-            if existing := self._find(alert) if "already exist" in str(error) else "":
-                return self._alert(existing, existed=True)
-            raise
-        return self._alert(_id(answer), existed=False)
+            if "already exist" not in str(error):
+                raise
+            return self._alert(self._find(alert), existed=True)
+        return self._alert(_id(parsed(answer, SERVICE, "add an alert"), answer.status_code), existed=False)
 
     def _alert(self, alert_id: str, *, existed: bool) -> Alert:
-        return Alert(alert_id, existed, f"{self.url}/alerts/{quote(alert_id)}/details")
+        return Alert(alert_id, existed, f"{self.url}/alerts/{quote(alert_id)}/details" if alert_id else "")
 
     def _find(self, alert: dict[str, Any]) -> str:
+        """Return the ID of an alert that exists, empty where TheHive does not tell."""
         conditions = [{"_field": field, "_value": alert[field]} for field in ("type", "source", "sourceRef")]
         query = [{"_name": "listAlert"}, {"_name": "filter", "_and": [{"_eq": one} for one in conditions]}]
         url = f"{self.url}/api/v1/query"
-        answer = reading(lambda: self._http.json("POST", url, "find an alert", json={"query": query}, limit=MAX_FOUND))
-        return _id(answer[0]) if isinstance(answer, list) and answer else ""
+        try:
+            answer = reading(
+                lambda: self._http.json("POST", url, "find an alert", json={"query": query}, limit=MAX_FOUND)
+            )
+            return _id(answer[0]) if isinstance(answer, list) and answer else ""
+        except ServiceError:
+            return ""
 
 
-def _id(answer: Any) -> str:
-    try:
-        return str(answer["_id"])
-    except (KeyError, TypeError):
-        raise failed(Failure.OTHER_SHAPE, SERVICE, "add an alert") from None
+def _id(answer: Any, status: int = 200) -> str:
+    found = answer.get("_id") if isinstance(answer, dict) else None
+    if not isinstance(found, str) or not found:
+        raise failed(Failure.OTHER_SHAPE, SERVICE, "add an alert", status=status)
+    return found

@@ -11,11 +11,11 @@ from typing import Any, get_args
 import ipywidgets as widgets  # type: ignore[import-untyped]
 
 from misp_playbook_lib.errors import ParameterError
+from misp_playbook_lib.model.tlp import TLP_LEVELS
 from misp_playbook_lib.parameters import (
     MATTERMOST_OPTIONS,
     NOTIFY_MOMENTS,
     PAP_LEVELS,
-    TLP_LEVELS,
     PlaybookParameters,
     step_of,
 )

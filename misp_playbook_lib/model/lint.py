@@ -14,13 +14,17 @@ from misp_playbook_lib.model.findings import Finding, Rule, finding
 from misp_playbook_lib.model.indicators import Indicator, Indicators, classify, is_public, refang
 from misp_playbook_lib.model.lint_patterns import lint_regex, lint_substring
 from misp_playbook_lib.model.recognise import SPECIAL_USE_TLDS, address, host, network, public_suffixes
-from misp_playbook_lib.model.warninglist import ALL_ATTRIBUTES, WarninglistEntry, WarninglistType
+from misp_playbook_lib.model.warninglist import (
+    ALL_ATTRIBUTES,
+    LONGEST_TEXT,
+    UNSTORABLE,
+    WarninglistEntry,
+    WarninglistType,
+)
 
 CHECK_VALUE_LIMIT = 10_000
 """How many entries are asked about in `warninglists/checkValue`; more would keep the server busy for seconds."""
 
-_LONGEST = 65_535  # bytes: the type of MISP's columns for value and comment is TEXT
-_LAST_STORABLE = "\uffff"  # MISP's tables hold three bytes a character
 _WIDE = {socket.AF_INET: 8, socket.AF_INET6: 16}  # more than any one organisation holds
 _WIDEST_RESERVED = {socket.AF_INET: 4, socket.AF_INET6: 7}  # 240.0.0.0/4, fc00::/7
 _HOSTNAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
@@ -58,7 +62,7 @@ def lint(
         if not value or value.isspace():
             findings.append(finding(Rule.EMPTY, value, _EMPTY[list_type], "leave it out"))
             continue
-        if not (value.isascii() and entry.comment.isascii() and len(value) + len(entry.comment) <= _LONGEST):
+        if not (value.isascii() and entry.comment.isascii() and len(value) + len(entry.comment) <= LONGEST_TEXT):
             wrong = _unstorable(entry)
             if wrong is not None:
                 findings.append(wrong)
@@ -114,17 +118,14 @@ def _unstorable(entry: WarninglistEntry) -> Finding | None:
     for text, what in ((entry.value, "the value"), (entry.comment, "the comment")):
         size = len(text)
         if not text.isascii():
-            if max(text) > _LAST_STORABLE or any("\ud800" <= character <= "\udfff" for character in text):
-                wrong = next(
-                    character for character in text if character > _LAST_STORABLE or "\ud800" <= character <= "\udfff"
-                )
+            if wrong := UNSTORABLE.search(text):
                 reason = (
-                    f"{what} has U+{ord(wrong):04X}, which MISP's tables do not hold (it answers with an error 500)"
+                    f"{what} has U+{ord(wrong[0]):04X}, which MISP's tables do not hold (it answers with an error 500)"
                 )
                 return finding(Rule.NOT_STORABLE, entry.value, reason, "leave the character out")
             size = len(text.encode())
-        if size > _LONGEST:
-            reason = f"{what} has {size:,} bytes, MISP holds {_LONGEST:,} (it answers with an error 500)"
+        if size > LONGEST_TEXT:
+            reason = f"{what} has {size:,} bytes, MISP holds {LONGEST_TEXT:,} (it answers with an error 500)"
             return finding(Rule.TOO_LONG, entry.value, reason, "shorten it")
     return None
 

@@ -152,6 +152,8 @@ def _is_json(text: str) -> bool:
         json.loads(stripped)
     except ValueError:  # [2001:db8::1], or a regex in braces
         return False
+    except RecursionError:
+        return True
     return True
 
 
@@ -160,6 +162,8 @@ def _read_json(text: str, name: str) -> Iterator[WarninglistEntry]:
         found: Any = json.loads(text, parse_int=str, parse_float=str)  # as written: 1.10 is not 1.1
     except json.JSONDecodeError as error:
         raise InvalidEntries(f"{name}, line {error.lineno}: no valid JSON ({error.msg})") from error
+    except RecursionError:
+        raise InvalidEntries(f"{name}: nested too deeply for a list of entries") from None
     for key in ("Warninglist", "WarninglistEntry", "list", "entries"):
         if isinstance(found, dict) and isinstance(found.get(key), dict | list):
             found = found[key]

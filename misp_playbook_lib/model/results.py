@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from misp_playbook_lib.model.entry_figures import EntryFigures, entry_figures
 from misp_playbook_lib.model.indicators import Indicator
 from misp_playbook_lib.model.matching import Silence
 from misp_playbook_lib.model.plan import WarninglistPlan
+from misp_playbook_lib.model.tlp import strictest
 from misp_playbook_lib.model.warninglist import Warninglist
 
 
@@ -53,7 +55,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The MISP event an attribute stands in."""
+    """The MISP event an attribute stands in; `tlp` is the level that tags and distribution ask for, empty if none."""
 
     id: int
     uuid: str
@@ -62,11 +64,12 @@ class Event:
     organisation: str
     published: bool
     tags: tuple[str, ...]
+    tlp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A MISP attribute, with its event; `tags` are its own, `first_seen` and `last_seen` days, empty if not given."""
+    """A MISP attribute, with its event; `tags` and `tlp` are its own, `first_seen` and `last_seen` days or empty."""
 
     id: int
     uuid: str
@@ -80,6 +83,7 @@ class Attribute:
     last_seen: str
     tags: tuple[str, ...]
     event: Event
+    tlp: str = ""
 
 
 class Warns(StrEnum):
@@ -103,22 +107,16 @@ class AttributeMatch:
     silence: Silence | None
 
     @property
+    def tlp(self) -> str:
+        """The strictest TLP level that attribute and event ask for, empty if neither does."""
+        return strictest((self.attribute.tlp, self.attribute.event.tlp))
+
+    @property
     def warns(self) -> Warns:
         """Whether MISP warns on it."""
         if self.silence is None:
             return Warns.YES
         return Warns.UNKNOWN if self.silence is Silence.TO_IDS_OFF_PERHAPS else Warns.NO
-
-
-@dataclass(frozen=True, slots=True)
-class EntryFigures:
-    """What one entry hits, and the first and last day on which it was seen (of the attribute, else of its event)."""
-
-    entry: str
-    attributes: int
-    events: int
-    first_seen: str
-    last_seen: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +133,7 @@ class CorrelationResult:
 
     `entries` are those looked for, in the list's order. `types` are the attribute types that were read, empty for all.
     `hidden` is None where nothing could be hidden or nobody could look. `incomplete` says, in words, what could not be
-    searched and why.
+    searched and why. `withheld` are matches that are counted and must not be shown.
     """
 
     matches: tuple[AttributeMatch, ...]
@@ -144,6 +142,7 @@ class CorrelationResult:
     types: tuple[str, ...] = ()
     hidden: Hidden | None = None
     incomplete: tuple[str, ...] = ()
+    withheld: tuple[AttributeMatch, ...] = ()
 
     @property
     def rows(self) -> tuple[AttributeMatch, ...]:
@@ -151,24 +150,29 @@ class CorrelationResult:
         return self.matches
 
     @property
+    def found(self) -> tuple[AttributeMatch, ...]:
+        """The matches with those that must not be shown: to be counted."""
+        return self.matches + self.withheld
+
+    @property
     def entries_matched(self) -> int:
         """How many entries hit something."""
-        return len({match.entry for match in self.matches})
+        return len({match.entry for match in self.found})
 
     @property
     def entries_unmatched(self) -> tuple[str, ...]:
         """The entries that hit nothing."""
-        hit = {match.entry for match in self.matches}
+        hit = {match.entry for match in self.found}
         return tuple(entry for entry in self.entries if entry not in hit)
 
     @property
     def events(self) -> int:
         """How many events hold a match."""
-        return len({match.attribute.event.id for match in self.matches})
+        return len({match.attribute.event.id for match in self.found})
 
     def count(self, warns: Warns) -> int:
         """How many matches MISP warns on, does not, or may."""
-        return sum(match.warns is warns for match in self.matches)
+        return sum(match.warns is warns for match in self.found)
 
     @property
     def by_type(self) -> tuple[tuple[str, int], ...]:
@@ -183,20 +187,11 @@ class CorrelationResult:
     @property
     def by_entry(self) -> tuple[EntryFigures, ...]:
         """What each entry that hits something hits, most first."""
-        of_entry: dict[str, list[Attribute]] = {}
-        for match in self.matches:
-            of_entry.setdefault(match.entry, []).append(match.attribute)
-        figures = [
-            EntryFigures(
-                entry,
-                attributes=len(attributes),
-                events=len({one.event.id for one in attributes}),
-                first_seen=min(one.first_seen or one.event.date for one in attributes),
-                last_seen=max(one.last_seen or one.first_seen or one.event.date for one in attributes),
-            )
-            for entry, attributes in of_entry.items()
-        ]
-        return tuple(sorted(figures, key=lambda one: -one.attributes))
+        found = ((match.entry, match.attribute) for match in self.matches)
+        return entry_figures(
+            (entry, one.event.id, one.first_seen or one.event.date, one.last_seen or one.first_seen or one.event.date)
+            for entry, one in found
+        )
 
 
 class LookupStatus(StrEnum):
@@ -216,18 +211,7 @@ class LookupStatus(StrEnum):
     @property
     def could_not_ask(self) -> bool:
         """Whether an answer was wanted and none came: such a lookup makes a run partial."""
-        return self in _COULD_NOT_ASK
-
-
-_COULD_NOT_ASK = frozenset(
-    {
-        LookupStatus.RATE_LIMITED,
-        LookupStatus.KEY_REFUSED,
-        LookupStatus.FAILED,
-        LookupStatus.UNKNOWN,
-        LookupStatus.OUT_OF_BUDGET,
-    }
-)
+        return self.name in {"RATE_LIMITED", "KEY_REFUSED", "FAILED", "UNKNOWN", "OUT_OF_BUDGET"}
 
 
 class EnrichmentKind(StrEnum):
@@ -335,7 +319,13 @@ class DeliveryStatus(StrEnum):
 
     SENT = "sent"
     SKIPPED = "skipped"
+    MAY_HAVE_ARRIVED = "may have arrived"
     FAILED = "failed"
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the service may not have the message: such a delivery makes a run partial."""
+        return self in (DeliveryStatus.MAY_HAVE_ARRIVED, DeliveryStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """A warninglist as it is wanted (`WarninglistSpec`) and as it stands on the server (`Warninglist`)."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -7,6 +8,12 @@ from misp_playbook_lib.model.findings import Finding
 
 ALL_ATTRIBUTES = "ALL"
 """The matching attribute by which MISP applies a list to every type (app/Model/Warninglist.php)."""
+LONGEST_NAME = 255
+"""Characters of a list's name: the type of MISP's column is varchar(255)."""
+LONGEST_TEXT = 65_535
+"""Bytes of a description, a value or a comment: the type of MISP's columns is TEXT."""
+UNSTORABLE = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
+"""What MISP's tables, which hold three bytes a character, do not take: it answers with an error 500."""
 
 
 class WarninglistType(StrEnum):

@@ -18,6 +18,8 @@ NOTEBOOK = "run.ipynb"
 REPORT = "report.html"
 SUMMARY = "summary.md"
 MANIFEST = "run.json"
+LONGEST_FILE_NAME = 255
+"""Bytes (NAME_MAX in limits.h)."""
 
 
 class RunFolder:
@@ -85,6 +87,11 @@ class RunFolder:
 
     def _files(self) -> list[Path]:
         return [path for path in sorted(self.path.rglob("*")) if path.is_file()]
+
+
+def is_folder_name(text: str) -> bool:
+    """Tell whether a text, such as a run's ID, can be the name of a folder and nothing else."""
+    return text not in ("", ".", "..") and not {"/", "\0"} & set(text) and len(os.fsencode(text)) <= LONGEST_FILE_NAME
 
 
 def private_folder(path: Path) -> Path:

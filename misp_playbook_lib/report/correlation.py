@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from misp_playbook_lib.model.impact import Impact
 from misp_playbook_lib.model.results import AttributeMatch, CorrelationResult, Warns
+from misp_playbook_lib.model.tlp import label
 from misp_playbook_lib.report.tables import Table, table
 
 FIRST_ROWS = 200
@@ -28,7 +29,9 @@ def matches_view(result: CorrelationResult) -> list[str | Table]:
             entries_table(result),
         ]
         if unmatched := result.entries_unmatched:
-            blocks.append(f"Entries without a match ({len(unmatched):,}): {named(unmatched, _FIRST_ENTRIES)}.")
+            # Beside withheld matches, the names would tell which of the others they hit.
+            names = "" if result.withheld else f": {named(unmatched, _FIRST_ENTRIES)}"
+            blocks.append(f"Entries without a match ({len(unmatched):,}){names}.")
     if result.types:
         blocks.append(f"Only attributes of the list's matching types were read: {', '.join(result.types)}.")
     blocks += [f"Incomplete: {reason}" for reason in result.incomplete]
@@ -43,9 +46,9 @@ def matches_line(result: CorrelationResult) -> str:
         where += f", attributes changed since {scope.since:%Y-%m-%d %H:%M} UTC"
     if not result.entries:
         return "Not searched: the list has no entries."
-    if result.matches:
+    if result.found:
         found = (
-            f"{result.entries_matched:,} of them hit {len(result.matches):,} attributes in {result.events:,} events; "
+            f"{result.entries_matched:,} of them hit {len(result.found):,} attributes in {result.events:,} events; "
             f"{_warned(result)}"
         )
     else:
@@ -68,6 +71,7 @@ def matches_table(matches: Sequence[AttributeMatch], first: int | None = FIRST_R
             match.attribute.event.organisation,
             "yes" if match.attribute.event.published else "no",
             ", ".join(match.attribute.event.tags),
+            label(match.tlp) if match.tlp else "",
             match.part,
             match.warns if match.silence is None else f"{match.warns}: {match.silence}",
             match.attribute.uuid,
@@ -87,6 +91,7 @@ def matches_table(matches: Sequence[AttributeMatch], first: int | None = FIRST_R
         "Organisation",
         "Published",
         "Tags",
+        "TLP",
         "Hit",
         "MISP warns",
         "Attribute UUID",

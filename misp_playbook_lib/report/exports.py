@@ -18,7 +18,7 @@ WARNINGLISTS = "warninglists.csv"
 _MATCH_COLUMNS = (
     *("entry", "part", "attribute_uuid", "attribute_id", "type", "category", "value", "to_ids", "comment", "timestamp"),
     *("first_seen", "last_seen", "attribute_tags", "event_uuid", "event_id", "event_info", "event_date"),
-    *("organisation", "published", "event_tags", "misp_warns", "why_not"),
+    *("organisation", "published", "event_tags", "misp_warns", "why_not", "tlp"),
 )
 _ENRICHMENT_COLUMNS = (
     *("module", "entry", "asked_as", "status", "detail", "kind", "value", "type", "category", "object", "relation"),
@@ -90,6 +90,7 @@ def _match(match: AttributeMatch) -> tuple[object, ...]:
         ", ".join(event.tags),
         match.warns,
         match.silence or "",
+        match.tlp,
     )
 
 

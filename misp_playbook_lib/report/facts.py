@@ -1,5 +1,6 @@
 """The figures of a run, as run.json keeps them."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from misp_playbook_lib.model.results import (
     LookupStatus,
     Warns,
 )
+from misp_playbook_lib.model.tlp import strictest
 from misp_playbook_lib.model.values import ValuesRead
 
 _KEPT = 1_000
@@ -48,6 +50,17 @@ def values(read: ValuesRead) -> dict[str, Any]:
         "findings": [asdict(finding) for finding in read.findings[:_KEPT]],
         "found": {f"{severity} {rule}": count for (severity, rule), count in counted(read.findings).items()},
     }
+
+
+def matches(result: CorrelationResult) -> dict[str, Any]:
+    """Return how much was hit, and the strictest TLP level that it asks for, empty if none."""
+    tlp = strictest(match.tlp for match in result.matches)
+    return {"attributes": len(result.matches), "events": result.events, "tlp": tlp}
+
+
+def tlp(parameters: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Return the TLP level of a run: the strictest of its parameter and of what it found."""
+    return strictest((parameters["tlp"], facts.get("matches", {}).get("tlp", "")))
 
 
 def search(result: CorrelationResult) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from misp_playbook_lib.errors import ParameterError
-from misp_playbook_lib.report.archive import MANIFEST, write_whole
+from misp_playbook_lib.report.archive import MANIFEST, is_folder_name, write_whole
 from misp_playbook_lib.report.exports import MATCHES
 from misp_playbook_lib.untrusted import redact
 
@@ -47,7 +47,7 @@ def find_run(archive: Path, run_id: str) -> Path:
         ParameterError: there is none of that ID.
 
     """
-    if Path(run_id).name == run_id:
+    if is_folder_name(run_id):
         for day in archive.glob("*/"):
             if (day / run_id / MANIFEST).is_file():
                 return day / run_id

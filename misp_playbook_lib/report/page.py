@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from misp_playbook_lib.model.tlp import label
+from misp_playbook_lib.report import facts
 from misp_playbook_lib.report.tables import Own, Table, table
 
 FIRST_PROBLEMS = 8
@@ -52,7 +54,7 @@ def page(manifest: Mapping[str, Any]) -> Page:
         outcome=manifest["outcome"],
         message=message,
         sandbox=manifest["sandbox"],
-        marks=(f"TLP:{parameters['tlp'].upper()}", f"PAP:{parameters['pap'].upper()}"),
+        marks=(label(facts.tlp(parameters, manifest["facts"])), f"PAP:{parameters['pap'].upper()}"),
         warnings=tuple(_warnings(parameters, server)),
         problems=tuple(problems),
         done=tuple((one["step"], one["summary"]) for one in steps if _told(one)),
@@ -77,13 +79,13 @@ def _warnings(parameters: Mapping[str, Any], server: Mapping[str, Any]) -> Itera
 
 
 def _figures(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
-    facts, since = manifest["facts"], manifest["since"]
-    if written := facts.get("warninglist"):
+    noted, since = manifest["facts"], manifest["since"]
+    if written := noted.get("warninglist"):
         changed = f"{written['added']:,} added, {written['removed']:,} removed"
         yield "Entries", f"{written['entries']:,}", changed
-    if found := facts.get("matches"):
+    if found := noted.get("matches"):
         yield "Matches", f"{found['attributes']:,}", f"in {found['events']:,} events"
-    if lookups := facts.get("lookups"):
+    if lookups := noted.get("lookups"):
         fresh = sum(one["new_indicators"] for one in lookups.values())
         yield "New indicators", f"{fresh:,}", f"{sum(one['asked'] for one in lookups.values()):,} questions asked"
     if since:

@@ -1,16 +1,18 @@
 """The summary of a run: from what was done, not from what was asked; each service renders it within its limits."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from misp_playbook_lib.model.modules import Lookups, module_row
-from misp_playbook_lib.model.results import Applied, CorrelationResult, EnrichmentKind, LookupResults
+from misp_playbook_lib.model.results import Applied, AttributeMatch, CorrelationResult, EnrichmentKind, LookupResults
+from misp_playbook_lib.model.tlp import above, label, strictest
 from misp_playbook_lib.report import correlation, views
 from misp_playbook_lib.report.tables import Table, as_markdown, markdown_code, markdown_line, one_line, table
 from misp_playbook_lib.report.written import Became
 
 TITLE = "Create a custom MISP warninglist"
+MATCHES = "MISP event matches"
 SUMMARY_ROWS = 50
 """Rows of a table that the Markdown summary holds; the report has more, the archive all."""
 
@@ -39,7 +41,8 @@ class Summary:
 
     `lines` say it in sentences, `figures` in names and values, `sections` in full. Every text is as it came and
     escaped where it is rendered. `where` is the server and who we are there, `url` the list's page in MISP, `pointer`
-    says where everything is. `applied` and `matches` are None in the summary of a run that broke off.
+    says where everything is. `tlp` is the strictest level of the run's own, `run_tlp`, and of the matches that are
+    shown. `applied` and `matches` are None in the summary of a run that broke off.
     """
 
     title: str
@@ -54,11 +57,39 @@ class Summary:
     failures: tuple[str, ...] = ()
     applied: Applied | None = None
     matches: CorrelationResult | None = None
+    run_tlp: str = ""
+    archived: bool = True
 
     @property
     def mark(self) -> str:
-        """The TLP label as FIRST writes it (TLP 2.0)."""
-        return f"TLP:{self.tlp.upper()}"
+        """The TLP label."""
+        return label(self.tlp)
+
+    def up_to(self, most: str) -> "Summary":
+        """Return the summary without the matches above a TLP level: they are counted, and nothing else is told of them.
+
+        A match that asks for no level has the run's.
+        """
+        whole = self.matches
+        if whole is None:
+            return self
+        shown: list[AttributeMatch] = []
+        withheld: list[AttributeMatch] = []
+        for match in whole.matches:
+            (withheld if above(match.tlp or self.run_tlp, most) else shown).append(match)
+        if not withheld:
+            return self
+        matches = replace(whole, matches=tuple(shown), withheld=tuple(withheld))
+        place = "report" if self.archived else "notebook"
+        note = f"{len(withheld):,} matches above {label(most)} are only in the {place}."
+        line = correlation.matches_line(whole)
+        return replace(
+            self,
+            tlp=strictest((self.run_tlp, *(one.tlp for one in shown))),
+            lines=tuple(f"{one} {note}" if one == line else one for one in self.lines),
+            sections=tuple(_matches(matches, note) if one.title == MATCHES else one for one in self.sections),
+            matches=matches,
+        )
 
     @property
     def intro(self) -> str:
@@ -92,7 +123,7 @@ def summarise(
 
     Args:
         title: the playbook's name.
-        tlp: the TLP level of the summary.
+        tlp: the TLP level of the run, and of the matches that ask for none.
         where: server, user and organisation in words.
         applied: the list as it was read back.
         url: the list's page in MISP, empty where there is none.
@@ -123,7 +154,7 @@ def summarise(
     )
     return Summary(
         title=title,
-        tlp=tlp,
+        tlp=strictest((tlp, *(match.tlp for match in matches.matches))),
         run_id=run_id,
         where=where,
         url=url,
@@ -134,6 +165,8 @@ def summarise(
         failures=tuple(failures),
         applied=applied,
         matches=matches,
+        run_tlp=tlp,
+        archived=archived,
     )
 
 
@@ -203,8 +236,9 @@ def _failed(problems: Sequence[str]) -> Section:
     return Section("Failed or incomplete", (table("Failed or incomplete", ("Problem",), rows),))
 
 
-def _matches(result: CorrelationResult) -> Section:
+def _matches(result: CorrelationResult, note: str = "") -> Section:
     line, *blocks = correlation.matches_view(result)
+    line = f"{line} {note}".strip()
     # Where room is short, the matches tell their events.
     rest = [block for block in blocks if not (isinstance(block, Table) and block.caption == correlation.EVENTS)]
     captions = [block.caption if isinstance(block, Table) else "" for block in rest]
@@ -213,7 +247,7 @@ def _matches(result: CorrelationResult) -> Section:
     if correlation.MATCHES in captions:
         full[captions.index(correlation.MATCHES)] = correlation.matches_table(result.matches, None)
         brief.append(_brief_matches(result))
-    return Section("MISP event matches", (line, *full), (line, *brief))
+    return Section(MATCHES, (line, *full), (line, *brief))
 
 
 def _brief_matches(result: CorrelationResult) -> Table:
@@ -226,12 +260,23 @@ def _brief_matches(result: CorrelationResult) -> Table:
             match.attribute.event.date,
             f"{match.attribute.type}{', to_ids' if match.attribute.to_ids else ''}",
             match.warns,
+            label(match.tlp) if match.tlp else "",
             "" if match.attribute.value == match.entry else match.attribute.value,
             match.attribute.comment,
         )
         for match in result.matches
     ]
-    columns = ("Entry", "Event info", "Event", "Date", "Type", "MISP warns", "Attribute, if different", "Comment")
+    columns = (
+        "Entry",
+        "Event info",
+        "Event",
+        "Date",
+        "Type",
+        "MISP warns",
+        "TLP",
+        "Attribute, if different",
+        "Comment",
+    )
     return table(correlation.MATCHES, columns, rows)
 
 

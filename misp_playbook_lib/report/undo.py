@@ -27,7 +27,7 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistEntry,
     WarninglistType,
 )
-from misp_playbook_lib.report.archive import INCOMPLETE, private_folder, state_folder, write_whole
+from misp_playbook_lib.report.archive import INCOMPLETE, is_folder_name, private_folder, state_folder, write_whole
 from misp_playbook_lib.untrusted import redact, visible
 
 BEFORE = "warninglist-before.json"
@@ -221,7 +221,7 @@ def find(archive: Path, run_id: str) -> Path:
         ParameterError: there is none.
 
     """
-    if Path(run_id).name == run_id:
+    if is_folder_name(run_id):
         for parent in (archive, state_folder()):
             for path in parent.glob("*/"):
                 if (path / run_id).is_dir():

@@ -24,6 +24,8 @@ from misp_playbook_lib.sandbox.thehive import TheHive
 
 __all__ = ["Sandbox"]
 
+ALL_COMMUNITIES = 3
+"""The distribution of an event that gives none: what it tells may be passed on."""
 VAULT_MODE = 0o600
 
 
@@ -57,7 +59,9 @@ class Sandbox:
     ) -> None:
         ports = iter(range(port, port + 6) if port else [0] * 6)
         with contextlib.ExitStack() as started:
-            self.misp = started.enter_context(Misp(next(ports), data, attributes=attributes, seed=seed))
+            self.misp = started.enter_context(
+                Misp(next(ports), data, attributes=attributes, seed=seed, default_event_distribution=ALL_COMMUNITIES)
+            )
             self.modules = started.enter_context(Modules(next(ports)))
             self.mattermost = started.enter_context(Mattermost(next(ports)))
             self.slack = started.enter_context(Slack(next(ports)))

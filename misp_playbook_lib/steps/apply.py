@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import stamina
 
+from misp_playbook_lib.clients.deadline import seconds_left
 from misp_playbook_lib.clients.misp import MispClient
 from misp_playbook_lib.errors import (
     ChangedMeanwhile,
@@ -34,6 +35,9 @@ MAX_ENTRIES = 300_000
 """MISP's add and edit fail at 500,000 (one INSERT over MariaDB's max_allowed_packet) and take 300,000."""
 ATTEMPTS = 12
 """How often a plan is made and sent again, with growing pauses of chance length, before the run gives up."""
+LONGEST = 600.0
+"""Seconds after which no other attempt begins."""
+LONGEST_PAUSE = 3.0
 
 
 def check_writable(misp: MispClient, fresh: WarninglistPlan) -> None:
@@ -121,7 +125,12 @@ def carry_out(
 
     """
     retrying = stamina.retry(
-        on=_Again, attempts=ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=3.0, wait_jitter=0.5
+        on=lambda error: isinstance(error, _Again) and seconds_left() > LONGEST_PAUSE,
+        attempts=ATTEMPTS,
+        timeout=LONGEST,
+        wait_initial=0.1,
+        wait_max=LONGEST_PAUSE,
+        wait_jitter=0.5,
     )
     try:
         return retrying(_Writing(misp, find, replan, record, known).attempt)()

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from misp_playbook_lib.errors import ParameterError
+from misp_playbook_lib.given import read_given
 from misp_playbook_lib.model.corrections import normalise_entry
 from misp_playbook_lib.model.findings import Finding
 from misp_playbook_lib.model.lint import lint
@@ -49,7 +50,7 @@ def render(path: Path, findings: Sequence[Placed], *, as_json: bool) -> str:
 def _lines(path: Path, kind: WarninglistType) -> dict[str, int]:
     """Find the line that each value first stands on."""
     numbers: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_given(path).decode(errors="replace").splitlines(), 1):
         entry = parse_line(line.removeprefix("\ufeff"), kind)
         if entry is not None:
             numbers.setdefault(entry.value, number)

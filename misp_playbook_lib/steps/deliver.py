@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from misp_playbook_lib.errors import SettingsError
 from misp_playbook_lib.model.results import ApplyOutcome, Delivery, DeliveryStatus
@@ -66,10 +68,11 @@ class Deliveries:
     def preview(self, service: str, summary: Summary) -> tuple[str, tuple[Message, ...]]:
         """Return why a service would not be told, empty if it would, and what it would be told."""
         notifier = _NOTIFIERS[service](self._parameters, self._settings)
-        reason = self._not_told(notifier, summary) or self._told(service, summary)
+        told = self._told(notifier, summary)
+        reason = self._not_told(notifier, summary) or (told.detail if told else "")
         if not reason and notifier.missing:
             reason = f"Not configured: {notifier.missing} is not in the vault."
-        return reason, notifier.render(summary) if notifier.wanted else ()
+        return reason, _render(notifier, summary) if notifier.wanted else ()
 
     def deliver(self, service: str, summary: Summary, *, again: bool = False) -> Delivery:
         """Tell one service of a result; once unless `again`. What went wrong is in the delivery and the step's record.
@@ -80,18 +83,18 @@ class Deliveries:
         """
         with self._state.step(*STEPS[service]) as step:
             notifier = _NOTIFIERS[service](self._parameters, self._settings)
-            if not again and (told := self._told(service, summary)):
-                step.skip(told)
-                return Delivery(service, DeliveryStatus.SKIPPED, told)
-            delivery = self._delivery(notifier, summary, again=again)
-            self._note(step, delivery)
+            told = None if again else self._told(notifier, summary)
+            delivery = told or self._delivery(notifier, summary, again=again)
+            _say(step, delivery)
+            if told is None:
+                self._state.facts.setdefault("deliveries", {})[service] = asdict(delivery)
             return delivery
 
     def _delivery(self, notifier: Notifier, summary: Summary, *, again: bool) -> Delivery:
         service = notifier.service
         if reason := self._not_told(notifier, summary):
             return Delivery(service, DeliveryStatus.SKIPPED, reason)
-        messages = notifier.render(summary)
+        messages = _render(notifier, summary)
         files = tuple(message.name for message in messages)
         if self._state.folder:
             for message in messages:
@@ -104,27 +107,36 @@ class Deliveries:
             return Delivery(service, DeliveryStatus.FAILED, detail, files=files)
         result, theirs = _result(summary), digest(messages)
         earlier = self._log.find(service, result)
-        goes_on = earlier is not None and earlier.messages == theirs and not again
+        goes_on = earlier is not None and earlier.messages == theirs and not (again and earlier.whole)
         delivery = send_all(notifier, messages, earlier.parts if earlier and goes_on else 0)
-        whole = delivery.status is DeliveryStatus.SENT
+        delivery = _with_remedy(notifier, delivery, self._state.run_id if self._state.folder else "")
+        whole, unsure = delivery.status is DeliveryStatus.SENT, delivery.status is DeliveryStatus.MAY_HAVE_ARRIVED
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        self._log.note(service, result, Sent(now, theirs, delivery.parts, whole))
+        self._log.note(service, result, Sent(now, theirs, delivery.parts, whole, unsure))
         return delivery
 
-    def _told(self, service: str, summary: Summary) -> str:
-        """Say that a service was told of this result, and how to tell it again; empty if it was not."""
+    def _told(self, notifier: Notifier, summary: Summary) -> Delivery | None:
+        """Say that a service was told of this result, or may have been, and how to tell it again; None: it was not."""
+        service = notifier.service
         earlier = self._log.find(service, _result(summary))
-        if earlier is None or not earlier.whole:
-            return ""
-        once_more = f"run.send_to_{service.lower()}(summary, again=True)"
-        return f"This result was sent already, at {earlier.at}. To send it again: {once_more}"
+        if earlier is None or not (earlier.whole or earlier.unsure):
+            return None
+        if earlier.whole:
+            once_more = _command(service, force=True)
+            detail = f"This result was sent already, at {earlier.at}. To send it again: {once_more}"
+            return Delivery(service, DeliveryStatus.SKIPPED, detail)
+        if notifier.idempotent:
+            return None
+        detail = f"Its answer was lost at {earlier.at}"
+        unsure = Delivery(service, DeliveryStatus.MAY_HAVE_ARRIVED, detail, earlier.parts)
+        return _with_remedy(notifier, unsure)
 
     def _not_told(self, notifier: Notifier, summary: Summary) -> str:
         """Say why a service is not told, if it is not."""
         if not notifier.wanted:
             return "Not wanted."
-        if notifier.chat and self._parameters.tlp == "red":
-            return "TLP:RED is not for a chat: nothing is sent."
+        if notifier.chat and self._parameters.tlp == "red" and notifier.max_tlp != "red":
+            return "TLP:RED is not for a chat unless chat_max_tlp in the vault is red: nothing is sent."
         if self._parameters.notify_when == NOTIFY_ON_CHANGE and not self._is_news(notifier.service, summary):
             return "Nothing changed since the list's previous run (notify_when is on_change)."
         return ""
@@ -133,7 +145,7 @@ class Deliveries:
         """Tell whether a service must hear of this run.
 
         The list changed, an attribute is hit that the list's previous run did not know, something failed where
-        nothing did, or the previous run's message did not arrive.
+        nothing did, or the previous run's message did not arrive for certain.
         """
         applied, matches = summary.applied, summary.matches
         if (
@@ -143,24 +155,47 @@ class Deliveries:
         ):
             return True
         before = self._previous(applied.warninglist.id if applied.warninglist else 0)
-        found = {match.attribute.uuid for match in matches.matches}
+        found = {match.attribute.uuid for match in matches.found}
         if before is None:
             return bool(found or summary.failures)
-        failed = before.deliveries.get(service) == DeliveryStatus.FAILED
-        return failed or not found <= before.attributes or bool(summary.failures and not before.problems)
+        unsettled = DeliveryStatus(before.deliveries.get(service, DeliveryStatus.SKIPPED)).unsettled
+        return unsettled or not found <= before.attributes or bool(summary.failures and not before.problems)
 
     def _previous(self, list_id: int) -> history.PreviousRun | None:
         server = str(self._state.facts.get("server", {}).get("url", ""))
         folder = self._state.folder
         return history.previous_run(folder.parent.parent, server, list_id) if folder else None
 
-    def _note(self, step: StepRecord, delivery: Delivery) -> None:
-        if delivery.status is DeliveryStatus.FAILED:
-            step.incomplete(delivery.detail)
-        elif delivery.status is DeliveryStatus.SKIPPED:
-            step.skip(delivery.detail)
-        step.summary = delivery.detail
-        self._state.facts.setdefault("deliveries", {})[delivery.service] = asdict(delivery)
+
+def _render(notifier: Notifier, summary: Summary) -> tuple[Message, ...]:
+    """Write a summary for a service, without the matches that it may not get."""
+    return notifier.render(summary.up_to(notifier.max_tlp))
+
+
+def _say(step: StepRecord, delivery: Delivery) -> None:
+    if delivery.status.unsettled:
+        step.incomplete(delivery.detail)
+    elif delivery.status is DeliveryStatus.SKIPPED:
+        step.skip(delivery.detail)
+    step.summary = delivery.detail
+
+
+def _command(service: str, run_id: str = "", *, force: bool) -> str:
+    """Return what sends a result again: of an archived run, or the cell; `force`: also what may have arrived."""
+    if run_id:
+        return f"misp-playbook notify {run_id}{' --resend' if force else ''}"
+    return f"run.send_to_{service.lower()}(summary{', again=True' if force else ''})"
+
+
+def _with_remedy(notifier: Notifier, delivery: Delivery, run_id: str = "") -> Delivery:
+    """Add to a message that may have arrived what to do about it."""
+    if delivery.status is not DeliveryStatus.MAY_HAVE_ARRIVED:
+        return delivery
+    service = notifier.service
+    look = f"{service} recognises a repeat" if notifier.idempotent else f"look in {service}, and if it is not there"
+    command = _command(service, run_id, force=not notifier.idempotent)
+    advice = f"It may have arrived: {look}, send it again: {command}"
+    return replace(delivery, detail=f"{delivery.detail.rstrip('.')}. {advice}")
 
 
 def _result(summary: Summary) -> str:
@@ -187,8 +222,13 @@ def tell_of_crash(parameters: PlaybookParameters, settings: Settings, state: Run
     state.error = error  # a step that ends well would have cleared it
 
 
-def deliver_later(archive_folder: Path, run_id: str, settings: Settings) -> tuple[Delivery, ...]:
+def deliver_later(
+    archive_folder: Path, run_id: str, settings: Settings, *, resend: bool = False
+) -> tuple[Delivery, ...]:
     """Send what an archived run could not, from the messages it kept, and note it in its run.json.
+
+    What may have arrived is sent again only with `resend`, or where the service recognises a repeat; else it is
+    returned as it is.
 
     Raises:
         ParameterError: there is no such run.
@@ -203,9 +243,13 @@ def deliver_later(archive_folder: Path, run_id: str, settings: Settings) -> tupl
     noted: dict[str, Any] = manifest["facts"].get("deliveries", {})
     delivered = []
     for service, before in noted.items():
-        if before["status"] == DeliveryStatus.FAILED:
-            notifier = _NOTIFIERS[service](parameters, settings)
-            delivered.append(_later(notifier, folder, before))
+        status = DeliveryStatus(before["status"])
+        notifier = _NOTIFIERS[service](parameters, settings)
+        if status is DeliveryStatus.MAY_HAVE_ARRIVED and not (resend or notifier.idempotent):
+            delivered.append(msgspec.convert(before, Delivery))
+        elif status.unsettled:
+            sent = _later(notifier, folder, before)
+            delivered.append(_with_remedy(notifier, sent, run_id))
             noted[service] = asdict(delivered[-1])
             history.write_manifest(folder, manifest)
     return tuple(delivered)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from misp_playbook_lib.clients.misp import MispClient
 from misp_playbook_lib.errors import InvalidEntries
+from misp_playbook_lib.given import read_given
 from misp_playbook_lib.model.corrections import correct
 from misp_playbook_lib.model.findings import Finding, Severity, blocking
 from misp_playbook_lib.model.indicators import Indicators
@@ -101,7 +102,7 @@ def read_file(path: Path, list_type: WarninglistType) -> tuple[tuple[Warninglist
 
     """
     try:
-        data = path.read_bytes()
+        data = read_given(path)
     except OSError as error:
         raise InvalidEntries(
             f"The file {path} cannot be read: {error.strerror}; check warninglist_values_file."

@@ -61,13 +61,16 @@ class Notifier(Protocol):
     """One service that can be told; made from parameters and settings, it does nothing by itself.
 
     `wanted` says whether the parameters ask for it, `missing` which setting it lacks, `chat` whether what it is told
-    is read by a channel.
+    is read by a channel, `max_tlp` up to which TLP level it may get matches, `idempotent` whether it recognises a
+    message that it has already.
     """
 
     service: str
     wanted: bool
     missing: str
     chat: bool
+    max_tlp: str
+    idempotent: bool
 
     def render(self, summary: Summary) -> tuple[Message, ...]:
         """Write the summary as messages within the service's limits."""
@@ -90,7 +93,8 @@ def send_all(notifier: Notifier, messages: Sequence[Message], arrived: int = 0) 
             receipt = notifier.send(message)
         except ServiceError as error:
             which = f" Part {number + 1} of {total} failed, {number} arrived." if total > 1 else ""
-            return Delivery(service, DeliveryStatus.FAILED, f"{error}.{which}", parts=number, files=files)
+            status = DeliveryStatus.MAY_HAVE_ARRIVED if error.answer_lost else DeliveryStatus.FAILED
+            return Delivery(service, status, f"{error}.{which}", parts=number, files=files)
     detail = receipt.detail or (f"{total} messages." if total > 1 else "A message.")
     return Delivery(
         service,

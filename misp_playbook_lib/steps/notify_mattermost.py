@@ -32,12 +32,14 @@ class MattermostNotifier:
 
     service = SERVICE
     chat = True
+    idempotent = False
 
     def __init__(self, parameters: PlaybookParameters, settings: Settings) -> None:
         hook = settings.secret("mattermost_hook")
         self.wanted = bool(parameters.send_to_mattermost_option)
         self.missing = "" if hook else "mattermost_hook"
         self._card = parameters.send_to_mattermost_option == MATTERMOST_CARD
+        self.max_tlp = settings.chat_max_tlp
         self._client = MattermostClient(hook, settings.mattermost_playbook_user)
 
     def render(self, summary: Summary) -> tuple[Message, ...]:

@@ -53,11 +53,13 @@ class SlackNotifier:
 
     service = SERVICE
     chat = True
+    idempotent = False
 
     def __init__(self, parameters: PlaybookParameters, settings: Settings) -> None:
         hook = settings.secret("slack_hook")
         self.wanted = parameters.send_to_slack
         self.missing = "" if hook else "slack_hook"
+        self.max_tlp = settings.chat_max_tlp
         self._client = SlackClient(hook)
 
     def render(self, summary: Summary) -> tuple[Message, ...]:

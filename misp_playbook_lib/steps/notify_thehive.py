@@ -22,8 +22,9 @@ from misp_playbook_lib.clients.thehive import (
 )
 from misp_playbook_lib.model.indicators import classify
 from misp_playbook_lib.model.results import CorrelationResult
+from misp_playbook_lib.model.tlp import TLP_LEVELS, strictest
 from misp_playbook_lib.model.warninglist import WarninglistType
-from misp_playbook_lib.parameters import PAP_LEVELS, TLP_LEVELS, PlaybookParameters
+from misp_playbook_lib.parameters import PAP_LEVELS, PlaybookParameters
 from misp_playbook_lib.report.summary import Section, Summary
 from misp_playbook_lib.report.tables import markdown_code, one_line, table
 from misp_playbook_lib.settings import Settings
@@ -82,18 +83,21 @@ class TheHiveNotifier:
 
     service = SERVICE
     chat = False
+    idempotent = True
 
     def __init__(self, parameters: PlaybookParameters, settings: Settings) -> None:
         key = settings.secret("thehive_key")
         self.wanted = parameters.send_to_thehive
         self.missing = "thehive_key" if not key else "" if settings.thehive_url else "thehive_url"
+        self.max_tlp = settings.thehive_max_tlp
         self._parameters = parameters
         self._client = TheHiveClient(settings.thehive_url, key)
 
     def render(self, summary: Summary) -> tuple[Message, ...]:
         """Write the summary as one alert."""
         wanted = self._parameters
-        levels = {"tlp": TLP_LEVELS.index(wanted.tlp), "pap": PAP_LEVELS.index(wanted.pap)}
+        tlp = strictest((wanted.tlp, summary.tlp))
+        levels = {"tlp": TLP_LEVELS.index(tlp), "pap": PAP_LEVELS.index(wanted.pap)}
         observables, not_taken = _observables(summary)
         sections = [*_no_observables(not_taken), *summary.sections]
         chunks = markdown_chunks(replace(summary, sections=tuple(sections)), brief=False)
@@ -110,7 +114,7 @@ class TheHiveNotifier:
             "title": one_line(wanted.thehive_alert_title or summary.title, MAX_TITLE),
             "severity": severity(summary),
             **levels,
-            "tags": _tags(summary, wanted),
+            "tags": _tags(summary, tlp, wanted.pap),
             "description": _description(summary, len(not_taken)),
             "summary": f"{body}\n\n{foot}"[:MAX_SUMMARY],
             "observables": [one | levels for one in observables],
@@ -127,8 +131,10 @@ class TheHiveNotifier:
 
         """
         added = self._client.add_alert(json.loads(message.text))
-        words = "The same result was reported before as alert" if added.existed else "Added alert"
-        return Receipt(f"{words} {added.id}.", added.id, added.url)
+        if not added.existed:
+            return Receipt(f"Added alert {added.id}.", added.id, added.url)
+        which = f"as alert {added.id}" if added.id else "as an alert that could not be asked for"
+        return Receipt(f"The same result was reported before {which}.", added.id, added.url)
 
 
 def reference(summary: Summary) -> str:
@@ -139,7 +145,7 @@ def reference(summary: Summary) -> str:
     facts = [
         [summary.url, plan.name, plan.type, plan.category, sorted(plan.matching_attributes)],
         sorted([entry.value, entry.comment] for entry in plan.entries),
-        sorted({(match.entry, match.attribute.uuid) for match in summary.matches.matches}),
+        sorted({(match.entry, match.attribute.uuid) for match in summary.matches.found}),
     ]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
     return f"misp-warninglist-{current.id if current else 0}-{digest}"
@@ -150,7 +156,7 @@ def severity(summary: Summary) -> int:
 
     What failed or could not be searched is medium too: nothing found is then no answer.
     """
-    matches = summary.matches.matches if summary.matches else ()
+    matches = summary.matches.found if summary.matches else ()
     if any(match.attribute.to_ids for match in matches):
         return HIGH
     return MEDIUM if matches or summary.failures else LOW
@@ -205,8 +211,9 @@ def _refusal(data: str) -> str:
 
 
 def _hits(matches: CorrelationResult | None) -> dict[str, str]:
-    """Say of each entry that hit something what it hit."""
+    """Say of each entry that hit something that may be shown what it hit."""
     found = matches.matches if matches else ()
+    least = "at least " if matches and matches.withheld else ""
     count = Counter(match.entry for match in found)
     events: dict[str, list[int]] = {}
     for match in found:
@@ -214,13 +221,13 @@ def _hits(matches: CorrelationResult | None) -> dict[str, str]:
         if match.attribute.event.id not in known and len(known) < 10:  # noqa: PLR2004 - a message stays a line
             known.append(match.attribute.event.id)
     return {
-        entry: f"Hits {count[entry]:,} attributes in MISP, events {', '.join(map(str, known))}"
+        entry: f"Hits {least}{count[entry]:,} attributes in MISP, events {', '.join(map(str, known))}"
         for entry, known in events.items()
     }
 
 
-def _tags(summary: Summary, wanted: PlaybookParameters) -> list[str]:
-    tags = [SOURCE, "misp-warninglist", f"tlp:{wanted.tlp}", f"PAP:{wanted.pap.upper()}"]
+def _tags(summary: Summary, tlp: str, pap: str) -> list[str]:
+    tags = [SOURCE, "misp-warninglist", f"tlp:{tlp}", f"PAP:{pap.upper()}"]
     name = summary.applied.plan.name if summary.applied else ""
     return [*tags, *([one_line(f"warninglist:{name}", MAX_TAG)] if name else [])]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from misp_playbook_lib.clients.deadline import beyond_deadline
 from misp_playbook_lib.clients.misp import MispClient
 from misp_playbook_lib.errors import ServiceError, WarninglistError
 from misp_playbook_lib.model.warninglist import Warninglist
@@ -40,14 +41,17 @@ def set_enabled(misp: MispClient, current: Warninglist, record: UndoRecord, *, e
 
 
 def read_back(record: UndoRecord, lost: ServiceError | None, ask: Callable[[], Seen]) -> Seen:
-    """Read back with `ask` what became of a request; `lost` is why its answer did not say, None if it did.
+    """Read back with `ask` what became of a request, whatever the run's deadline is.
+
+    `lost` is why the request's answer did not say, None if it did.
 
     Raises:
         PlaybookError: it could not be read back, or the request certainly was not carried out.
 
     """
     try:
-        return ask()
+        with beyond_deadline():
+            return ask()
     except ServiceError as error:
         if lost is None:
             error.more("MISP said that it carried out the request, and that could not be read back.")

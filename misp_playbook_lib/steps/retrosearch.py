@@ -99,7 +99,8 @@ def retrosearch(
     try:
         found.add_context(misp)
     except ServiceError as error:
-        incomplete.append(f"the events' organisations, dates, tags and publication are not known: {error}")
+        unknown = "the events' organisations, dates, tags and publication are not known"
+        incomplete.append(f"{unknown}: {error}; every match counts as TLP:RED")
     return CorrelationResult(
         matches=tuple(found.matches(_Silences(misp, planned, enabled=enabled))),
         entries=entries,

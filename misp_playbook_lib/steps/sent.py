@@ -21,12 +21,16 @@ _POLL = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How far a service was told of a result by the moment `at`: `parts` of the messages with this digest arrived."""
+    """How far a service was told of a result by the moment `at`: `parts` of the messages with this digest arrived.
+
+    `unsure` says that the next part may have arrived, too.
+    """
 
     at: str
     messages: str
     parts: int
     whole: bool
+    unsure: bool = False
 
 
 class SentLog:

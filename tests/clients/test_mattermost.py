@@ -21,6 +21,7 @@ from misp_playbook_lib.errors import (
 )
 from misp_playbook_lib.sandbox.faults import Kind
 from misp_playbook_lib.sandbox.mattermost import TOKEN, Mattermost
+from misp_playbook_lib.sandbox.server import Response
 
 
 @pytest.fixture
@@ -92,6 +93,22 @@ def test_an_answer_that_does_not_come_in_time_is_told_and_not_waited_for_twice(c
     assert len(chat.requests) <= 1
 
 
+@pytest.mark.parametrize("body", ["null", "<html>Log in</html>", "", "o"])
+def test_an_answer_without_mattermosts_ok_is_told_without_the_hook(chat: Mattermost, body: str) -> None:
+    chat.handle = lambda _: Response(200, body)  # type: ignore[method-assign]
+    with pytest.raises(ServiceError, match=r"promised shape|before the answer was complete") as caught:
+        MattermostClient(chat.hook, "").post("text")
+    assert TOKEN not in str(caught.value)
+    assert caught.value.answer_lost is (body in {"", "o"})
+
+
+def test_an_answer_that_does_not_come_in_time_leaves_open_whether_it_arrived(chat: Mattermost) -> None:
+    chat.faults.add(kind="latency", seconds=0.3)
+    with pytest.raises(ServiceUnavailable) as caught:
+        Hook("Mattermost", chat.hook, timeout=0.05).post({"text": "t"})
+    assert caught.value.answer_lost
+
+
 def test_a_certificate_of_an_unknown_authority_is_refused_with_the_remedy_and_without_the_hook() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
@@ -103,6 +120,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused_with_the_remedy_and_wi
         ) as caught:
             MattermostClient(hook, "").post("text")
     assert TOKEN not in str(caught.value)
+    assert not caught.value.answer_lost
 
 
 def _refuse(listener: ssl.SSLSocket) -> None:

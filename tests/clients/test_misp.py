@@ -1,7 +1,7 @@
 """MISP through PyMISP: its answers parsed, its refusals and faults as exceptions of one line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from misp_playbook_lib.clients.misp import MispClient, parse_warninglist
 from misp_playbook_lib.errors import (
     AuthenticationFailed,
     PermissionDenied,
+    RateLimited,
     RequestRejected,
     ServiceError,
     ServiceUnavailable,
@@ -73,7 +74,7 @@ def test_the_server_says_who_we_are(misp: MispClient, sandbox: Sandbox) -> None:
 
 
 def test_a_slash_at_the_end_of_the_address_does_no_harm(sandbox: Sandbox, vault: Path) -> None:
-    vault.write_text(vault.read_text().replace(sandbox.misp_url, f"{sandbox.misp_url}//"))
+    vault.write_text(vault.read_text().replace(sandbox.misp_url, f"{sandbox.misp_url}//", 1))
     assert MispClient(load_settings(vault, {})).server.url == sandbox.misp_url
     assert not [request.path for request in sandbox.misp.requests if "//" in request.path]
 
@@ -155,3 +156,41 @@ def test_the_key_never_stands_in_an_error_or_a_log(
         MispClient(load_settings(vault, {}))
     assert sandbox.misp_key not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
     assert sandbox.misp_key not in caplog.text
+
+
+def test_reads_and_writes_wait_as_a_429_asks(misp: MispClient, sandbox: Sandbox) -> None:
+    waits: list[float] = []
+    stamina.instrumentation.set_on_retry_hooks([lambda details: waits.append(details.wait_for)])
+    fields = {"name": "x", "description": "x", "entries": ["a.example"]}
+    list_id = misp.add_warninglist({**fields, "name": "mine"})
+    calls: dict[str, Callable[[], object]] = {
+        "/warninglists/index": misp.warninglists,
+        "/attributes/restSearch": lambda: misp.attributes({"limit": 1}),
+        "/warninglists/add": lambda: misp.add_warninglist(fields),
+        "/warninglists/edit": lambda: misp.edit_warninglist(list_id, {"description": "y"}),
+        "/warninglists/toggleEnable": lambda: misp.set_warninglist_enabled(list_id, enabled=True),
+    }
+    try:
+        with stamina.set_testing(False), pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tenacity.nap.time.sleep", lambda _: None)
+            for path, call in calls.items():
+                sandbox.misp.faults.add(path=path, kind="429", times=1, seconds=2)
+                call()
+    finally:
+        stamina.instrumentation.set_on_retry_hooks(None)
+    assert waits == [2.0] * len(calls)
+
+
+def test_a_429_that_asks_for_an_hour_is_not_waited_for(misp: MispClient, sandbox: Sandbox) -> None:
+    sandbox.misp.faults.add(path="/warninglists", kind="429", seconds=3600)
+    sandbox.misp.clear_requests()
+    for call in (misp.warninglists, lambda: misp.delete_warninglist(1)):
+        with pytest.raises(RateLimited, match="wait and try again"):
+            call()
+    assert len(sandbox.misp.requests) == 2
+
+
+def test_a_deleted_list_is_gone_though_misp_answers_with_a_redirect(misp: MispClient) -> None:
+    list_id = misp.add_warninglist({"name": "x", "description": "x", "entries": ["a.example"]})
+    misp.delete_warninglist(list_id)
+    assert misp.find_warninglist(list_id) is None

@@ -46,6 +46,16 @@ def test_a_repeat_names_the_alert_that_is_there(hive: TheHive) -> None:
     assert len(hive.alerts) == 2
 
 
+@pytest.mark.parametrize("kind", ["403", "lost", "shape", "html"])
+def test_a_repeat_has_arrived_also_where_the_alert_that_is_there_cannot_be_asked_for(hive: TheHive, kind: Kind) -> None:
+    client = TheHiveClient(hive.url, KEY)
+    client.add_alert(ALERT)
+    hive.faults.add(path="/query", kind=kind)
+    with stamina.set_testing(True, attempts=3, cap=True):
+        again = client.add_alert(ALERT)
+    assert (again.id, again.existed, again.url) == ("", True, "")
+
+
 def test_another_refusal_is_told_in_thehives_words(hive: TheHive) -> None:
     with pytest.raises(RequestRejected, match="sourceRef"):
         TheHiveClient(hive.url, KEY).add_alert(ALERT | {"sourceRef": "r" * 129})

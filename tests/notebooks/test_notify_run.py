@@ -1,5 +1,6 @@
 """What a run tells and to whom, end to end: the real notebook, through the command line, against real sockets."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,26 @@ def test_everybody_who_is_to_be_told_is_told_once(play: Play, hunted: Sandbox) -
     reference = ran.manifest["facts"]["deliveries"]["TheHive"]["reference"]
     assert reference == alert["_id"]
     assert f"Added alert {reference}." in ran.output
+
+
+def test_a_match_of_tlp_red_is_in_the_report_alone_which_is_marked_so(play: Play, hunted: Sandbox) -> None:
+    hunted.misp.add_event("Very secret", [{"type": "domain", "value": "b.example", "tags": ["tlp:red"]}])
+    hunted.misp.add_event("Of our own", [{"type": "domain", "value": "b.example"}], distribution=0)
+    ran = play(warninglist_name="Mine", warninglist_values=["a.example", "b.example"], **EVERYBODY)
+    assert ran.exit_code == 0, ran.output
+    posted = json.dumps(hunted.inbox())
+    assert posted.count("2 matches above TLP:AMBER are only in the report.") >= 3
+    assert "*Bad*" in posted
+    assert "TLP:RED" not in posted
+    assert hunted.thehive.alerts[0]["tlpLabel"] == "AMBER"
+    for secret in ("Very secret", "Of our own"):
+        assert secret not in posted
+        assert secret in ran.summary
+        assert secret in ran.report
+    assert ran.summary.startswith("**TLP:RED**")
+    assert "TLP:RED" in ran.report.partition("<header>")[2].partition("</header>")[0]
+    levels = {row["event_info"]: row["tlp"] for row in csv.DictReader((ran.folder / "matches.csv").open())}
+    assert levels == {"'@channel <!here> *Bad*": "", "Very secret": "red", "Of our own": "amber+strict"}
 
 
 def test_defect_22_a_notifier_that_fails_stops_neither_the_others_nor_the_run(
@@ -120,9 +141,12 @@ def test_a_run_that_breaks_off_after_the_list_was_written_says_so(
     assert ran.exit_code == 1
     assert "ZeroDivisionError" in ran.manifest["message"]
     assert told(sandbox) == {"mattermost": 1, "slack": 1, "thehive": 1}
-    assert "The run broke off after the list was written" in sandbox.mattermost.posts[0]["text"]
+    assert "The run broke off. The list x (ID " in sandbox.mattermost.posts[0]["text"]
+    assert "written and seen (1 entries, enabled)" in sandbox.mattermost.posts[0]["text"]
+    assert "written and seen (1 entries, enabled)" in ran.manifest["message"]
     assert "ZeroDivisionError" in sandbox.mattermost.posts[0]["text"]
     assert deliveries(ran)["TheHive"] == "sent"
+    assert ran.summary.startswith("**TLP:AMBER**")
 
 
 def test_a_run_that_fails_before_the_list_is_written_tells_nobody(play: Play, sandbox: Sandbox) -> None:

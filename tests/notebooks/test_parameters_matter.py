@@ -104,9 +104,14 @@ def test_enrich_with_and_the_module_servers_address_decide_who_is_asked(play: Pl
     assert sandbox.misp.warninglist("Second") is not None
 
 
-def test_a_module_that_is_absent_is_reported_and_skipped(play: Play) -> None:
+def test_a_module_that_is_absent_is_a_problem_with_its_remedy_and_the_others_are_asked(
+    play: Play, sandbox: Sandbox
+) -> None:
     ran = play(**base(enrich_with=["no_such_module", "shodan"]))
-    assert ran.exit_code == 0, ran.output
+    assert ran.exit_code == 4, ran.output
+    [problem] = ran.manifest["problems"]
+    assert "no_such_module: not on the module server; skipped; enable it there, or take it out of" in problem
+    assert {request.json["module"] for request in sandbox.modules.requests if request.path == "/query"} == {"shodan"}
     assert "no_such_module: not on the module server; skipped" in ran.step("PR:2")["summary"]
 
 

@@ -24,6 +24,20 @@ def found(ask: Ask, **filters: Any) -> list[str]:
     return [row["value"] for row in body["response"]["Attribute"]]
 
 
+@pytest.mark.parametrize("given", [0, "0", 4])
+def test_distributions_are_told_as_texts_with_the_sharing_group_where_there_is_one(
+    misp: Misp, ask: Ask, given: Any
+) -> None:
+    misp.add_event("Event", [{"type": "domain", "value": "a.example", "distribution": given}], distribution=given)
+    group = "1" if given == 4 else "0"
+    for context in (0, 1):
+        _, body = ask("/attributes/restSearch", {"value": ["a.example"], "includeContext": context})
+        [row] = body["response"]["Attribute"]
+        assert (row["distribution"], row["sharing_group_id"]) == (str(given), group)
+        assert row["Event"]["distribution"] == str(given)
+        assert row["Event"].get("sharing_group_id") == (group if context else None)
+
+
 @pytest.mark.parametrize(
     ("published", "seen"),
     [

@@ -9,6 +9,7 @@ from writing import Writer, held
 
 from misp_playbook_lib.errors import PlaybookError
 from misp_playbook_lib.model.results import Applied
+from misp_playbook_lib.model.warninglist import Warninglist
 from misp_playbook_lib.report.undo import UndoRecord
 from misp_playbook_lib.report.written import Fate, telling, what_became
 from misp_playbook_lib.sandbox import Sandbox
@@ -125,6 +126,25 @@ def test_a_write_that_cannot_be_read_back_is_not_told_as_a_refusal_alone(
     case.run()
     assert case.there == ENABLED
     assert what_became(case.record.folder, "Mine").fate is Fate.SEEN
+
+
+class StoppingMisp(UndoRecord):
+    """A record after whose writing MISP is stopped, before the request is sent."""
+
+    sandbox: Sandbox
+
+    def sending(self, before: Warninglist | None, wanted: Warninglist | None) -> None:
+        super().sending(before, wanted)
+        self.sandbox.misp.stop()
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_request_that_no_server_took_wrote_nothing(sandbox: Sandbox, tmp_path: Path, existing: bool) -> None:
+    writer = Writer(sandbox, tmp_path)
+    case = Case(writer, tmp_path / "Mine", existing=existing)
+    case.record = writer.record = StoppingMisp(tmp_path / "Mine", writer.misp.server.url)
+    writer.record.sandbox = sandbox
+    assert case.fate() is Fate.NOT_WRITTEN
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -128,7 +128,32 @@ def test_a_deletion_that_misp_did_not_carry_out_is_an_error(sandbox: Sandbox, wr
     restored = cli("restore", "run-1")
     assert restored.exit_code == 3
     assert "server error 500" in restored.output
+    assert "The list Mine: not written." in restored.output
     assert held(sandbox) == ["a"]
+
+
+def test_a_deletion_that_misp_refused_says_that_the_list_is_disabled(
+    sandbox: Sandbox, writer: Writer, cli: Command
+) -> None:
+    applied = writer.write("append", "a")
+    assert applied.warninglist is not None
+    set_enabled(writer.misp, applied.warninglist, writer.record, enabled=True)
+    sandbox.misp.faults.add("/warninglists/toggleEnable", "lost", times=1)
+    sandbox.misp.faults.add("/warninglists/delete", "403")
+    restored = cli("restore", "run-1")
+    assert restored.exit_code == 3
+    assert "written and seen (1 entries, not enabled)." in " ".join(restored.output.split())
+
+
+def test_a_deletion_that_cannot_be_read_back_says_how_to_look(sandbox: Sandbox, writer: Writer, cli: Command) -> None:
+    writer.write("append", "a")
+    sandbox.misp.faults.add("/warninglists/view", "401", after=2)
+    restored = cli("restore", "run-1")
+    assert restored.exit_code == 3
+    told = " ".join(restored.output.split())
+    assert ": sent, not seen. Look in MISP whether it is as wanted (deleted), or run again" in told
+    sandbox.misp.faults.clear()
+    assert cli("restore", "run-1").exit_code == 0
 
 
 def test_a_deletion_whose_answer_was_lost_is_seen_to_be_done(sandbox: Sandbox, writer: Writer, cli: Command) -> None:
@@ -218,7 +243,7 @@ def test_a_run_of_another_server_is_refused(sandbox: Sandbox, writer: Writer, cl
     header = archive / "2026-01-02" / "run-1" / undo.HEADER
     header.write_text(header.read_text().replace(sandbox.misp_url, "https://misp.example"))
     refused = cli("restore", "run-1", "--force")
-    assert refused.exit_code == 3
+    assert refused.exit_code == 2
     assert f"wrote to https://misp.example, not to {sandbox.misp_url}" in refused.output
     assert held(sandbox) == ["a", "b"]
 

@@ -14,6 +14,7 @@ from misp_playbook_lib.model.warninglist import WarninglistEntry
 from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import exports, history
 from misp_playbook_lib.report.summary import Summary
+from misp_playbook_lib.report.written import Became, Fate
 from misp_playbook_lib.sandbox import Sandbox
 from misp_playbook_lib.settings import Settings, load_settings
 from misp_playbook_lib.state import RunState
@@ -227,13 +228,12 @@ def test_a_run_that_broke_off_is_told_of_to_those_who_know_nothing_of_it(
     archive: Path, settings: Settings, sandbox: Sandbox
 ) -> None:
     run = Run(archive, settings, "run-1")
-    written = {"name": "Campaign", "id": 7, "outcome": "updated", "entries": 3, "url": f"{SERVER}/warninglists/view/7"}
-    run.state.facts["warninglist"] = written
+    became = Became(Fate.SEEN, "The list Campaign (ID 7): written and seen (3 entries).", f"{SERVER}/view/7")
     run.tell(summary(), "Slack")
     run.state.error = "IN:6 Enable the MISP warninglist: refused"
-    tell_of_crash(run.parameters, settings, run.state)
+    tell_of_crash(run.parameters, settings, run.state, became)
     assert len(sandbox.slack.posts) == 1
-    assert "the warninglist Campaign was updated, 3 entries" in sandbox.mattermost.posts[0]["text"]
+    assert "The list Campaign (ID 7): written and seen (3 entries)." in sandbox.mattermost.posts[0]["text"]
     assert "IN:6 Enable the MISP warninglist: refused" in sandbox.mattermost.posts[0]["text"]
     assert len(sandbox.thehive.alerts) == 1
     assert run.state.error == "IN:6 Enable the MISP warninglist: refused"

@@ -11,6 +11,7 @@ from thehive4py.client import TheHiveApi
 from misp_playbook_lib.model.results import ApplyOutcome, DeliveryStatus
 from misp_playbook_lib.model.warninglist import WarninglistEntry, WarninglistType
 from misp_playbook_lib.report.summary import Summary, broken_off
+from misp_playbook_lib.report.written import Became, Fate
 from misp_playbook_lib.sandbox.thehive import DATA_TYPES, KEY, TheHive, _check
 from misp_playbook_lib.steps.notify import send_all
 from misp_playbook_lib.steps.notify_thehive import TheHiveNotifier, data_type, reference, severity
@@ -194,13 +195,14 @@ def test_hostile_texts_fit() -> None:
 
 
 def test_a_run_that_broke_off_is_an_alert_of_its_own() -> None:
-    written = {"name": "Campaign", "id": 7, "outcome": "updated", "entries": 3, "url": f"{MISP}/warninglists/view/7"}
-    one = broken_off(tlp="amber", run_id=RUN_ID, facts={"warninglist": written}, failures=[], crash="ER:1: KeyError")
+    became = Became(Fate.SEEN, "The list Campaign (ID 7): written and seen.", f"{MISP}/warninglists/view/7")
+    one = broken_off(tlp="amber", run_id=RUN_ID, server={}, became=became, failures=[], crash="ER:1: KeyError")
     made = alert(one)
     assert made["sourceRef"] == f"misp-playbook-{RUN_ID}"
     assert made["severity"] == 2
     assert made["observables"] == []
-    assert "The run broke off after the list was written" in made["description"]
+    assert "The run broke off. The list Campaign (ID 7): written and seen." in made["description"]
+    assert became.url in made["description"]
     assert "KeyError" in made["summary"]
 
 

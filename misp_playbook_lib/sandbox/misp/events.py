@@ -147,7 +147,7 @@ def insert_attribute(db: sqlite3.Connection, event_id: int, given: dict[str, Any
         "value1": value1,
         "value2": value2,
         "comment": text(given.get("comment")),
-        "distribution": int(given.get("distribution") or INHERIT),
+        "distribution": INHERIT if given.get("distribution") in {None, ""} else int(given["distribution"]),
         "disable_correlation": truthy(given.get("disable_correlation")),
         "first_seen": given.get("first_seen"),
         "last_seen": given.get("last_seen"),
@@ -191,7 +191,8 @@ def touch(db: sqlite3.Connection, event_id: int, more: int = 0) -> None:
 class Events:
     """The endpoints of one MISP's events, attributes and tags."""
 
-    def __init__(self, lists: Warninglists) -> None:
+    def __init__(self, lists: Warninglists, default_distribution: int) -> None:
+        self.default_distribution = default_distribution
         self.state = lists.state
         self.lists = lists
 
@@ -203,7 +204,9 @@ class Events:
 
         """
         with self.state.write() as db:
-            event_id = insert_event(db, body.get("Event", body), lenient=True)
+            event_id = insert_event(
+                db, {"distribution": self.default_distribution} | body.get("Event", body), lenient=True
+            )
             return ok({"Event": event_shown(db, find_event(db, str(event_id), "Invalid event"), self.lists)})
 
     def view(self, given: str | None) -> Response:

@@ -7,13 +7,19 @@ def flag(column: str) -> str:
     return f"(CASE WHEN {column} THEN 'true' ELSE 'false' END)"
 
 
+def sharing_group(table: str) -> str:
+    """Return the ID of the sharing group that may see a row, as text; the sandbox has one."""
+    return f"(CASE {table}.distribution WHEN 4 THEN '1' ELSE '0' END)"
+
+
 VALUE = "(CASE a.value2 WHEN '' THEN a.value1 ELSE a.value1 || '|' || a.value2 END)"
 
 ATTRIBUTE = (
     """'{"id":"' || a.id || '","event_id":"' || a.event_id || '","object_id":"0","object_relation":null,"category":"'"""
     f""" || a.category || '","type":"' || a.type || '","to_ids":' || {flag("a.to_ids")}"""
     """ || ',"uuid":"' || a.uuid || '","timestamp":"' || a.timestamp || '","distribution":"' || a.distribution"""
-    f""" || '","sharing_group_id":"0","comment":' || json_quote(a.comment) || ',"deleted":' || {flag("a.deleted")}"""
+    f""" || '","sharing_group_id":"' || {sharing_group("a")} || '","comment":' || json_quote(a.comment)"""
+    f""" || ',"deleted":' || {flag("a.deleted")}"""
     f""" || ',"disable_correlation":' || {flag("a.disable_correlation")}"""
     """ || ',"first_seen":' || json_quote(a.first_seen) || ',"last_seen":' || json_quote(a.last_seen)"""
     f""" || ',"value":' || json_quote({VALUE})"""
@@ -36,7 +42,8 @@ CONTEXT = (
     """ || '","threat_level_id":"' || e.threat_level_id || '","info":' || json_quote(e.info) || ',"published":'"""
     f""" || {flag("e.published")} || ',"uuid":"' || e.uuid || '","analysis":"' || e.analysis || '","timestamp":"'"""
     """ || e.timestamp || '","distribution":"' || e.distribution || '","publish_timestamp":"' || e.publish_timestamp"""
-    f""" || '","sharing_group_id":"0","extends_uuid":"","Tag":[' || {_EVENT_TAGS} || '],"Orgc":{{"id":"' || o.id"""
+    f""" || '","sharing_group_id":"' || {sharing_group("e")} || '","extends_uuid":"","Tag":['"""
+    f""" || {_EVENT_TAGS} || '],"Orgc":{{"id":"' || o.id"""
     """ || '","name":' || json_quote(o.name) || ',"uuid":"' || o.uuid || '","local":true}}'"""
 )
 """An event beside its attribute with includeContext."""

@@ -51,6 +51,7 @@ class Misp(Service):
         demo: whether an empty one gets the events of the demo.
         attributes: how many attributes are generated in an empty one.
         seed: the number from which they are generated.
+        default_event_distribution: MISP's setting of that name; 0, your organisation only, is that of a fresh install.
 
     Raises:
         OSError: the port is taken.
@@ -64,11 +65,18 @@ class Misp(Service):
     feeds: Feeds
 
     def __init__(
-        self, port: int = 0, data: Path | str | None = None, *, demo: bool = True, attributes: int = 0, seed: int = 1
+        self,
+        port: int = 0,
+        data: Path | str | None = None,
+        *,
+        demo: bool = True,
+        attributes: int = 0,
+        seed: int = 1,
+        default_event_distribution: int = 0,
     ) -> None:
         self.state = State(data)
         self.lists = Warninglists(self.state)
-        self.events = Events(self.lists)
+        self.events = Events(self.lists, default_event_distribution)
         self.feeds = Feeds()
         self.live = True
         """MISP.live: False is maintenance, in which only site admins are let in."""
@@ -150,7 +158,13 @@ class Misp(Service):
 
         """
         inside = [{**one, "Tag": [{"name": name} for name in one.get("tags", ())]} for one in attributes]
-        given = {"info": info, "published": published, "Attribute": inside, "Tag": [{"name": name} for name in tags]}
+        given = {
+            "info": info,
+            "published": published,
+            "distribution": self.events.default_distribution,
+            "Attribute": inside,
+            "Tag": [{"name": name} for name in tags],
+        }
         with self.state.write() as db:
             db.execute("INSERT OR IGNORE INTO organisations (name, uuid) VALUES (?, ?)", (org, str(uuids.uuid4())))
             (org_id,) = db.execute("SELECT id FROM organisations WHERE name = ?", [org]).fetchone()

@@ -19,6 +19,8 @@ TAG: dict[str, Any] = {
     "local": False,
     "relationship_type": None,
 }
+SHARING_GROUP = 4
+"""The distribution that names a sharing group."""
 FIRST_HALF_ONLY = ("ip-src|port", "ip-dst|port", "hostname|port")
 
 
@@ -45,7 +47,7 @@ def event_shown(
         "proposal_email_lock": False,
         "locked": False,
         "publish_timestamp": str(row["publish_timestamp"]),
-        "sharing_group_id": "0",
+        "sharing_group_id": sharing_group(row),
         "disable_correlation": False,
         "extends_uuid": "",
         "protected": None,
@@ -100,7 +102,7 @@ def attribute_fields(row: sqlite3.Row) -> dict[str, Any]:
         "uuid": row["uuid"],
         "timestamp": str(row["timestamp"]),
         "distribution": str(row["distribution"]),
-        "sharing_group_id": "0",
+        "sharing_group_id": sharing_group(row),
         "comment": row["comment"],
         "deleted": bool(row["deleted"]),
         "disable_correlation": bool(row["disable_correlation"]),
@@ -108,6 +110,11 @@ def attribute_fields(row: sqlite3.Row) -> dict[str, Any]:
         "last_seen": row["last_seen"],
         "value": f"{row['value1']}|{row['value2']}" if row["value2"] else row["value1"],
     }
+
+
+def sharing_group(row: sqlite3.Row) -> str:
+    """Return the ID of the sharing group that may see an event or attribute; the sandbox has one."""
+    return "1" if row["distribution"] == SHARING_GROUP else "0"
 
 
 def _organisation(db: sqlite3.Connection, org_id: int) -> dict[str, Any]:

@@ -61,6 +61,6 @@ $(VENV)/.dev: $(VENV)/.installed pyproject.toml
 $(MINIMUM)/.dev: $(VENV)/bin/python pyproject.toml
 	rm -rf $(MINIMUM)
 	$(BIN)/python -m venv $(MINIMUM)
-	grep -Eo '"[A-Za-z0-9-]+>=[0-9.]+"' pyproject.toml | tr -d '"' | sed 's/>=/==/' | sort -u >$(MINIMUM)/constraints.txt
+	grep -Eo '"[A-Za-z0-9_-]+>=[0-9.]+"' pyproject.toml | tr -d '"' | sed 's/>=/==/' | sort -u >$(MINIMUM)/constraints.txt
 	$(MINIMUM)/bin/pip install --quiet --disable-pip-version-check --constraint $(MINIMUM)/constraints.txt --editable '.[dev]'
 	@touch $@

@@ -23,10 +23,10 @@ from misp_playbook_lib.settings import (
     VAULT_VARIABLE,
     find_vault,
     load_settings,
-    redact,
     without_services,
 )
 from misp_playbook_lib.state import Outcome, RunState, StepRecord, StepStatus
+from misp_playbook_lib.untrusted import redact
 
 DIED = "the process that ran it died"
 _UNDO = (undo.DIFF, undo.BEFORE, undo.WANTED, undo.AFTER, undo.HEADER)
@@ -121,18 +121,17 @@ def archive_run(folder: archive.RunFolder, begun: Begun, state: RunState, enviro
 
 def _file(folder: archive.RunFolder, begun: Begun, manifest: dict[str, Any], environ: Mapping[str, str]) -> RunResult:
     try:
-        secrets = load_settings(environ=begun.environment(folder.path, environ)).secrets()
+        load_settings(environ=begun.environment(folder.path, environ))  # its secrets are taken out of every file
     except SettingsError as error:
-        secrets = ()
         if "user" in manifest["facts"].get("server", {}) and not manifest["sandbox"]:  # the run itself could read them
             filing.note_problem(manifest, f"The files were not searched for secrets: {error}")
     try:
         if not (folder.path / archive.SUMMARY).exists():
             mark = label(facts.tlp(manifest["parameters"], manifest["facts"]))
             folder.write(archive.SUMMARY, f"**{mark}**\n\n## {manifest['playbook']}\n\n{manifest['message']}\n")
-        done, redacted = filing.file_run(folder, manifest, begun.notebook.parent, secrets)
+        done, redacted = filing.file_run(folder, manifest, begun.notebook.parent)
     except OSError as error:
-        return _kept_elsewhere(folder, manifest, secrets, error)
+        return _kept_elsewhere(folder, manifest, error)
     more = [f"{redacted} places held a secret and were redacted"] if redacted else []
     return _result(manifest, done, *more)
 
@@ -266,9 +265,7 @@ def _result(manifest: Mapping[str, Any], folder: Path, *more: str, archived: boo
     )
 
 
-def _kept_elsewhere(
-    folder: archive.RunFolder, manifest: dict[str, Any], secrets: tuple[str, ...], error: OSError
-) -> RunResult:
+def _kept_elsewhere(folder: archive.RunFolder, manifest: dict[str, Any], error: OSError) -> RunResult:
     """Keep record and undo of a run in the user's state folder that could not be put into the archive."""
     problem = f"The run could not be archived ({error.strerror or error}): "
     kept = archive.unarchived_folder(folder.run_id)
@@ -280,7 +277,7 @@ def _kept_elsewhere(
         for path in left:
             archive.write_whole(kept / path.name, path.read_bytes())
         text = json.dumps({**manifest, "since": None}, ensure_ascii=False, indent=2)
-        archive.write_whole(kept / archive.MANIFEST, redact(text, secrets).encode("utf-8", "replace"))
+        archive.write_whole(kept / archive.MANIFEST, redact(text).encode("utf-8", "replace"))
     except OSError as second:
         where = f"nor could it be kept in {kept} ({second.strerror or second}): see {folder.path}"
         kept = folder.path

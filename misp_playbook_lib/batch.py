@@ -29,6 +29,7 @@ from misp_playbook_lib.report import filing
 from misp_playbook_lib.report.archive import private_folder, write_whole
 from misp_playbook_lib.report.batches import BATCHES
 from misp_playbook_lib.state import Outcome
+from misp_playbook_lib.untrusted import visible
 from misp_playbook_lib.watch import SIGNALS, on_signal
 
 
@@ -202,7 +203,9 @@ def _settled(
             if isinstance(error, pool.died) and tries[job.number] <= MAX_ATTEMPTS:
                 running[pool.submit(job)] = job
             elif error is not None:
-                message = str(error) if isinstance(error, PlaybookError) else f"{type(error).__name__}: {error}"
+                message = (
+                    str(error) if isinstance(error, PlaybookError) else visible(f"{type(error).__name__}: {error}")
+                )
                 yield job.number, replace(row, outcome=Outcome.CRASHED.value, message=message)
             elif (figures := future.result()) is not None:
                 yield job.number, replace(row, outcome=figures.outcome, message=figures.message, figures=figures)

@@ -20,7 +20,7 @@ from misp_playbook_lib.batch_run import RunFigures
 from misp_playbook_lib.given import read_given
 from misp_playbook_lib.report.archive import MANIFEST, REPORT, write_whole
 from misp_playbook_lib.report.batches import BATCHES, PAGE, RESULTS
-from misp_playbook_lib.report.tables import as_text, html_text, table, visible
+from misp_playbook_lib.report.tables import as_text, html_text, table
 from misp_playbook_lib.state import Outcome
 from misp_playbook_lib.terminal import say
 
@@ -191,7 +191,7 @@ def shown_results(total: int) -> Iterator[Callable[[BatchRow], None]]:
         def tell(row: BatchRow) -> None:
             bar.update()
             with tqdm.external_write_mode():
-                say(visible(" ".join(filter(None, [f"{row.outcome:<11}", f"{row.warninglist}:", row.message]))))
+                say(" ".join(filter(None, [f"{row.outcome:<11}", f"{row.warninglist}:", row.message])))
 
         yield tell
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from traceback import format_exception
 from typing import NoReturn
 
 import click
@@ -44,6 +45,10 @@ def main() -> None:
         Path.cwd()
     except OSError:
         _give_up(["The working directory is not there any more: change to one that is."], 2)
+    # A defect's traceback quotes what it failed on.
+    sys.excepthook = lambda kind, error, trace: say(
+        *"".join(format_exception(kind, error, trace)).split("\n"), err=True
+    )
 
 
 @main.command(epilog=EXIT_CODES)
@@ -84,10 +89,11 @@ def run(
     from misp_playbook_lib import runner  # noqa: PLC0415 - papermill takes half a second that --help need not pay
     from misp_playbook_lib.parameters import PlaybookParameters  # noqa: PLC0415
     from misp_playbook_lib.report import filing  # noqa: PLC0415
-    from misp_playbook_lib.settings import load_settings, without_services  # noqa: PLC0415
+    from misp_playbook_lib.settings import learn_secrets, load_settings, without_services  # noqa: PLC0415
     from misp_playbook_lib.watch import on_signal  # noqa: PLC0415
 
     with _told_in_a_line():
+        learn_secrets(vault, os.environ)
         notebook = runner.find_playbook(playbook)
         texts = preparing.read_texts(assignments, files)
         PlaybookParameters.from_text(texts)
@@ -110,8 +116,8 @@ def run(
             filing.write_index(archive)
     for problem in result.problems:
         say(f"! {problem}", err=True)
-    say(f"\n{result.outcome.value}: {result.message}")
     report = result.folder / "report.html"
+    say("", f"{result.outcome.value}: {result.message}")
     say(f"Report: {report if report.is_file() else result.folder}")
     sys.exit(result.exit_code)
 
@@ -136,9 +142,9 @@ def notify(run_id: str, vault: Path | None, archive: Path, *, resend: bool) -> N
         settings = load_settings(vault, without_services(os.environ) if vault else None)
         delivered = deliver_later(archive, run_id, settings, resend=resend)
     for one in delivered:
-        click.echo(f"{one.service}: {one.status}. {one.detail}")
+        say(f"{one.service}: {one.status}. {one.detail}")
     if not delivered:
-        click.echo(f"Run {run_id} has nothing left to deliver.")
+        say(f"Run {run_id} has nothing left to deliver.")
     if any(one.status.unsettled for one in delivered):
         sys.exit(4)
 
@@ -185,8 +191,10 @@ def batch(
     from misp_playbook_lib import batch as batches  # noqa: PLC0415
     from misp_playbook_lib.batch_file import read_batch  # noqa: PLC0415
     from misp_playbook_lib.batch_results import shown_results  # noqa: PLC0415
+    from misp_playbook_lib.settings import learn_secrets  # noqa: PLC0415
 
     with _told_in_a_line():
+        learn_secrets(vault, os.environ)
         wanted = read_batch(file, {"dry_run": "true"} if dry_run else {})
         preparing.archive_left_behind(archive)
         with preparing.sandbox_vault(sandbox) as sandbox_vault:
@@ -203,7 +211,7 @@ def batch(
                     again=again,
                     tell=tell,
                 )
-    say(record.text())
+    say(*record.text().split("\n"))
     for line in record.not_run:
         say(f"! not run: {file}:{line}", err=True)
     say(f"Batch: {record.folder / 'index.html'}")
@@ -220,7 +228,7 @@ def describe(playbook: str) -> None:
     with _told_in_a_line():
         notebook = runner.find_playbook(playbook)
         columns = ("Step", "Parameter", "Type", "Default", "Help")
-        click.echo(as_text(table(f"Parameters of {notebook.stem}", columns, parameters.describe())))
+        say(*as_text(table(f"Parameters of {notebook.stem}", columns, parameters.describe())).split("\n"))
 
 
 @main.command()
@@ -236,7 +244,7 @@ def doctor(as_json: bool, vault: Path | None, archive: Path, misp_modules_url: s
     from misp_playbook_lib import doctor as checkup  # noqa: PLC0415
 
     checks = checkup.examine(vault, archive, misp_modules_url)
-    click.echo(checkup.render(checks, as_json=as_json))
+    say(*checkup.render(checks, as_json=as_json).split("\n"))
     if any(check.health is checkup.Health.ERROR for check in checks):
         sys.exit(3)
 
@@ -274,7 +282,7 @@ def sandbox(
     with running:
         if write_vault:
             running.write_vault(write_vault)
-        click.echo(json.dumps(running.addresses()))
+        click.echo(json.dumps(running.addresses()))  # with its keys, which are no secrets
         stopped.wait()
 
 
@@ -296,7 +304,7 @@ def restore(run_id: str, force: bool, dry_run: bool, vault: Path | None, archive
     from misp_playbook_lib.steps import restore as restoring  # noqa: PLC0415 - PyMISP takes half a second
 
     with _told_in_a_line():
-        restoring.restore_run(archive, run_id, vault, force=force, dry_run=dry_run, tell=click.echo)
+        restoring.restore_run(archive, run_id, vault, force=force, dry_run=dry_run, tell=say)
 
 
 @main.command()
@@ -307,7 +315,7 @@ def runs(archive: Path) -> None:
 
     with _told_in_a_line():
         preparing.archive_left_behind(archive)
-        say(told.all_runs(archive))
+        say(*told.all_runs(archive).split("\n"))
 
 
 @main.command()
@@ -318,7 +326,7 @@ def show(run_id: str, archive: Path) -> None:
     from misp_playbook_lib.report import history, told  # noqa: PLC0415
 
     with _told_in_a_line():
-        click.echo(told.one_run(history.find_run(archive, run_id)))
+        say(*told.one_run(history.find_run(archive, run_id)).split("\n"))
 
 
 @main.command()
@@ -330,7 +338,7 @@ def diff(before: str, after: str, archive: Path) -> None:
     from misp_playbook_lib.report import history, told  # noqa: PLC0415
 
     with _told_in_a_line():
-        click.echo(told.two_runs(history.find_run(archive, before), history.find_run(archive, after)))
+        say(*told.two_runs(history.find_run(archive, before), history.find_run(archive, after)).split("\n"))
 
 
 @main.command()
@@ -345,8 +353,8 @@ def prune(keep: str, archive: Path) -> None:
     with _told_in_a_line():
         removed = filing.prune(archive, keep)
     for run in removed:
-        click.echo(f"removed {run.run_id} {run.warninglist}")
-    click.echo(f"{len(removed):,} runs removed.")
+        say(f"removed {run.run_id} {run.warninglist}")
+    say(f"{len(removed):,} runs removed.")
 
 
 @main.command()
@@ -364,7 +372,8 @@ def check(file: Path, list_type: str, as_json: bool, accept_dangerous: bool) -> 
 
     with _told_in_a_line():
         findings = checking.check_file(file, list_type)
-    click.echo(checking.render(file, findings, as_json=as_json), nl=bool(findings) or as_json)
+    if findings or as_json:
+        say(*checking.render(file, findings, as_json=as_json).split("\n"))
     if blocking([found for _, found in findings], accept_dangerous=accept_dangerous):
         sys.exit(3)
 
@@ -382,7 +391,7 @@ def init(vault: Path) -> None:
     with _told_in_a_line():
         first.make_vault(vault)
     checks = checkup.examine(vault, Path("reports"))
-    click.echo(checkup.render(checks, as_json=False))
+    say(*checkup.render(checks, as_json=False).split("\n"))
     if any(check.health is checkup.Health.ERROR for check in checks):
         sys.exit(3)
 
@@ -430,8 +439,5 @@ def _told_in_a_line() -> Iterator[None]:
 
 
 def _give_up(problems: Sequence[str], exit_code: int) -> NoReturn:
-    from misp_playbook_lib.report.tables import visible  # noqa: PLC0415 - PrettyTable is loaded where it is needed
-
-    for problem in problems:
-        say(f"Error: {visible(problem)}", err=True)
+    say(*(f"Error: {problem}" for problem in problems), err=True)
     sys.exit(exit_code)

@@ -61,7 +61,7 @@ def examine(vault: Path | None, archive: Path, modules_url: str = "") -> tuple[C
 def render(checks: tuple[Check, ...], *, as_json: bool) -> str:
     """Write the checks as a table or as JSON."""
     if as_json:
-        return json.dumps([asdict(check) for check in checks], ensure_ascii=False, indent=2)
+        return json.dumps([asdict(check) for check in checks], indent=2)
     rows = [(check.name, check.health, check.seen, check.remedy) for check in checks]
     return as_text(table("Health of what a run needs", ("What", "Health", "Seen", "Remedy"), rows))
 

@@ -25,9 +25,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from misp_playbook_lib.untrusted import visible
+
 
 class PlaybookError(Exception):
-    """What happened and what to do about it, in one line."""
+    """What happened and what to do about it, in one line: words from outside may be in it, a secret is not."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(visible(message))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let every error of the tree get from one process to another, whatever its class was called with."""
@@ -55,7 +60,7 @@ class ParameterError(PlaybookError):
     """One or more parameters are wrong; every problem is named at once."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(map(visible, problems))
         super().__init__("; ".join(self.problems))
 
 
@@ -143,7 +148,7 @@ class RequestRejected(ServiceError):
         status: int | None = None,
         errors: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.errors = {field: tuple(words) for field, words in (errors or {}).items()}
+        self.errors = {field: tuple(map(visible, words)) for field, words in (errors or {}).items()}
         super().__init__(message, service=service, operation=operation, status=status)
 
 

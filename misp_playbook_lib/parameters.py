@@ -25,6 +25,7 @@ from misp_playbook_lib.model.warninglist import (
     WarninglistType,
 )
 from misp_playbook_lib.settings import Settings, checked_url
+from misp_playbook_lib.untrusted import holds_secret
 
 MATTERMOST_MESSAGE = "via a chat message"
 MATTERMOST_CARD = "via a chat message with card"
@@ -106,6 +107,16 @@ class PlaybookParameters(BaseModel):
     thehive_alert_reference: str = _parameter("", "EN:3", "the alert's sourceRef; empty: derived from list and content")
     thehive_alert_type: str = _parameter("MISP Playbook alert", "EN:3", "the alert's type")
     pap: str = _parameter("green", "EN:3", "PAP of the alert: clear, green, amber or red")
+
+    @field_validator("*")
+    @classmethod
+    def _no_secret(cls, value: Any) -> Any:
+        texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+        if holds_secret("\n".join(texts)):
+            number = next((number for number, text in enumerate(texts, 1) if holds_secret(text)), 1)
+            which = f"value {number} " if isinstance(value, list) else ""
+            raise ValueError(f"{which}holds a secret of the vault: take it out, parameters are archived and shown")
+        return value
 
     @field_validator("warninglist_name", "warninglist_description", mode="after")
     @classmethod

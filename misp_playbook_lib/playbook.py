@@ -69,6 +69,7 @@ class Playbook(OpenRun):
         """PR:1. Read the vault, connect to MISP, and see who we are there.
 
         Raises:
+            ParameterError: a parameter holds a secret of the vault.
             SettingsError: the vault is missing or malformed.
             ServiceError: MISP cannot be reached or does not accept the key.
 
@@ -82,6 +83,7 @@ class Playbook(OpenRun):
         waiting = shown_waiting("PR:1", quiet=bool(folder))
         with state.step("PR:1", "Initialise environment") as step, waiting:
             settings = load_settings()
+            parameters = parameters.edited({})  # checked again, for the vault's secrets are known from here on
             state.facts["server"] = {"url": settings.misp_url, "sandbox": settings.sandbox}
             misp = MispClient(settings)
             state.facts["server"] = asdict(misp.server)

@@ -22,9 +22,10 @@ from misp_playbook_lib.parameters import PlaybookParameters
 from misp_playbook_lib.report import archive
 from misp_playbook_lib.report.owned import temporary_folder
 from misp_playbook_lib.report.written import Became, Fate, what_became
-from misp_playbook_lib.settings import RUN_TIMEOUT_VARIABLE, load_settings
+from misp_playbook_lib.settings import RUN_TIMEOUT_VARIABLE, learn_secrets, load_settings
 from misp_playbook_lib.state import Outcome, RunState, StepRecord, StepStatus
 from misp_playbook_lib.steps.run_time import DEFAULT_SECONDS
+from misp_playbook_lib.untrusted import visible
 from misp_playbook_lib.watch import Watch
 
 KERNEL_LOG = "kernel.log"
@@ -82,6 +83,7 @@ def run_playbook(
         SettingsError: the archive cannot be written; nothing was started.
 
     """
+    learn_secrets(vault, environ)
     parameters = PlaybookParameters.from_text(texts)
     given = parameters.model_dump(include=set(texts))
     folder = folder or archive.RunFolder(archive_folder)
@@ -141,7 +143,7 @@ def _execute(
                 on_cell_executed=reporter.cell_executed,
             )
     except PapermillExecutionError as error:
-        return f"{error.ename}: {error.evalue}"
+        return visible(f"{error.ename}: {error.evalue}")
     except RuntimeError as error:
         return f"the kernel died: {error}"
     except OSError as error:

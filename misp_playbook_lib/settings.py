@@ -1,23 +1,22 @@
 """Keys and addresses: read from the vault file and the environment, never from parameters."""
 
 import ast
-import base64
 import difflib
-import html
 import ipaddress
-import json
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from misp_playbook_lib.errors import MissingSecret, SettingsError
 from misp_playbook_lib.given import read_given
 from misp_playbook_lib.model.tlp import TLP_LEVELS
+from misp_playbook_lib.untrusted import know_secrets
 
 ENVIRONMENT_PREFIX = "MISP_PLAYBOOK_"
 VAULT_VARIABLE = "MISP_PLAYBOOK_VAULT"
@@ -27,10 +26,9 @@ RUN_TIMEOUT_VARIABLE = "MISP_PLAYBOOK_RUN_TIMEOUT"
 """Set by the runner where somebody said how many seconds a run may take; 0: no limit."""
 _OF_THE_RUNNER = (VAULT_VARIABLE, RUN_DIR_VARIABLE, RUN_TIMEOUT_VARIABLE)
 DEFAULT_VAULTS = (Path("vault/keys.py"), Path("../vault/keys.py"))
+SECRETS = ("misp_key", "mattermost_hook", "slack_hook", "thehive_key", "virustotal_apikey", "shodan_apikey")
 VAULT_LIMIT = 1 << 20
 """Bytes: a vault has about one thousand."""
-SHORTEST_SECRET = 8
-REDACTED = "[redacted]"
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
@@ -65,7 +63,7 @@ class Settings(BaseModel):
     sandbox: bool = False
     sandbox_addresses: tuple[str, ...] = ()
 
-    @field_validator("misp_key", "mattermost_hook", "slack_hook", "thehive_key", "virustotal_apikey", "shodan_apikey")
+    @field_validator(*SECRETS)
     @classmethod
     def _one_line(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is None:
@@ -138,12 +136,6 @@ class Settings(BaseModel):
         parts = urlsplit(url)
         return not self.sandbox or (is_loopback(url) and f"{parts.scheme}://{parts.netloc}" in self.sandbox_addresses)
 
-    def secrets(self) -> tuple[str, ...]:
-        """Return every secret of eight or more characters: what must never be archived."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        texts = (value.get_secret_value() for value in values if isinstance(value, SecretStr))
-        return tuple(text for text in texts if len(text) >= SHORTEST_SECRET)
-
     def secret(self, name: str) -> str:
         """Return the secret `name`, or an empty text where it is not configured."""
         value: SecretStr | None = getattr(self, name)
@@ -159,7 +151,7 @@ class Settings(BaseModel):
 
 
 def load_settings(vault: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings: the environment first, then the vault.
+    """Read the settings, the environment first, then the vault, and keep their secrets out of every text from here on.
 
     Args:
         vault: the vault file; by default `MISP_PLAYBOOK_VAULT`, then vault/keys.py here or one folder up.
@@ -171,8 +163,10 @@ def load_settings(vault: Path | None = None, environ: Mapping[str, str] | None =
 
     """
     environ = os.environ if environ is None else environ
+    _know({name: environ[variable] for variable, name in _VARIABLES.items() if variable in environ})
     path = vault or find_vault(environ)
     values = read_vault(path) if path else {}
+    _know(values)
     variables = {name for name in environ if name.startswith(ENVIRONMENT_PREFIX)}
     for variable in sorted(variables - {*_OF_THE_RUNNER, *_VARIABLES}):
         nearest = _nearest(variable.removeprefix(ENVIRONMENT_PREFIX).lower(), ENVIRONMENT_PREFIX)
@@ -188,6 +182,12 @@ def load_settings(vault: Path | None = None, environ: Mapping[str, str] | None =
         return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_problems(error, where)) from None
+
+
+def learn_secrets(vault: Path | None, environ: Mapping[str, str]) -> None:
+    """Keep secrets out of every text before a run starts; a vault that cannot be read is told by the run, in PR:1."""
+    with suppress(SettingsError):
+        load_settings(vault, environ)
 
 
 def find_vault(environ: Mapping[str, str]) -> Path | None:
@@ -269,29 +269,9 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def secret_forms(secret: str) -> tuple[str, ...]:
-    """Return how a secret can stand in a file: plain, URL-encoded, escaped for HTML or JSON, in base64.
-
-    Base64 (RFC 4648) writes a text in three ways, by where in the encoded text it begins; of each, what does not depend
-    on the neighbours is returned, in both alphabets.
-    """
-    data = secret.encode()
-    encoded = []
-    for before in range(3):
-        whole = base64.b64encode(b"\0" * before + data).decode().rstrip("=")
-        settled = (before + len(data)) * 8 // 6
-        core = whole[-(-before * 8 // 6) : settled]
-        encoded += [core, core.translate(str.maketrans("+/", "-_"))]
-    plain = (secret, quote(secret, safe=""), quote(secret), html.escape(secret), json.dumps(secret)[1:-1])
-    return tuple(dict.fromkeys((*plain, *encoded)))
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Replace every form of every secret in `text`."""
-    for secret in secrets:
-        for form in secret_forms(secret):
-            text = text.replace(form, REDACTED)
-    return text
+def _know(values: Mapping[str, Any]) -> None:
+    """Make secrets known as they were written, whatever else is wrong with them, or replaces them."""
+    know_secrets(str(values[name]).strip() for name in SECRETS if name in values)
 
 
 def checked_url(url: str) -> str:

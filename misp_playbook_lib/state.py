@@ -11,6 +11,7 @@ from typing import Any
 
 from misp_playbook_lib.errors import PlaybookError, SettingsError
 from misp_playbook_lib.report.archive import STATE_FILE, write_whole
+from misp_playbook_lib.untrusted import redact, visible
 
 _STOPPING = ("PR", "IN")
 """Sections whose failures stop the run: from ER on, the list is written and a failure is recorded."""
@@ -100,6 +101,8 @@ class RunState:
             if record.status is StepStatus.RUNNING:
                 record.status = StepStatus.DONE
         finally:
+            record.summary = visible(record.summary)
+            record.problems = [*map(visible, record.problems)]
             record.seconds = round((datetime.now(UTC) - begun).total_seconds(), 3)
             self.save()
 
@@ -140,7 +143,7 @@ class RunState:
         data = asdict(self)
         del data["folder"]
         try:
-            write_whole(self.folder / STATE_FILE, json.dumps(data, ensure_ascii=False, indent=1))
+            write_whole(self.folder / STATE_FILE, redact(json.dumps(data, ensure_ascii=False, indent=1)))
         except OSError as error:
             raise SettingsError(
                 f"The record of the run cannot be written to {self.folder} ({error.strerror}): make room there."

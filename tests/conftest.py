@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from sandbox_fixtures import ask, misp  # noqa: F401 - fixtures
 
+from misp_playbook_lib import untrusted
 from misp_playbook_lib.cli import main
 from misp_playbook_lib.sandbox import Sandbox
 
@@ -64,6 +65,12 @@ def _no_services_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("MISP_PLAYBOOK_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test know the secrets of another."""
+    monkeypatch.setattr(untrusted, "KNOWN", untrusted.Known())
 
 
 @pytest.fixture(autouse=True)

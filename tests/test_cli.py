@@ -54,6 +54,26 @@ def test_a_problem_is_one_line_and_can_draw_nothing_in_the_terminal() -> None:
     assert result.stderr == "Error: tl<U+001B>[31mp is no parameter: did you mean tlp?\n"
 
 
+@pytest.mark.parametrize("command", ["run", "batch"])
+def test_a_key_among_the_parameters_starts_nothing(command: str, sandbox: Sandbox, vault: Path, tmp_path: Path) -> None:
+    file = tmp_path / "parameters.yaml"
+    wanted = {"warninglist_name": "x", "warninglist_values": [f"a.example # {sandbox.misp_key}"]}
+    file.write_text(json.dumps({"runs": [wanted]} if command == "batch" else wanted))
+    arguments = [str(file)] if command == "batch" else ["create_custom_misp_warninglist", "-f", str(file)]
+    result = call(command, *arguments, "--vault", str(vault), "--archive", str(tmp_path / "reports"))
+    assert result.exit_code == 2
+    assert "warninglist_values value 1 holds a secret of the vault" in result.stderr
+    assert sandbox.misp_key not in result.output
+    assert sandbox.misp.requests == []
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_key_where_no_value_is_expected_is_not_repeated(sandbox: Sandbox, vault: Path) -> None:
+    result = call("run", "create_custom_misp_warninglist", "--vault", str(vault), "-p", sandbox.misp_key)
+    assert result.exit_code == 2
+    assert "-p [redacted] is not of the form name=value" in result.stderr
+
+
 def checks(vault: Path, tmp_path: Path, *arguments: str) -> dict[str, dict[str, str]]:
     result = call("doctor", "--json", "--vault", str(vault), "--archive", str(tmp_path / "reports"), *arguments)
     found = {check["name"]: check for check in json.loads(result.output)}

@@ -1,10 +1,12 @@
 """What a user installs: one set of bounds, a wheel that carries the playbook, an import that costs nothing."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,21 @@ def test_every_dependency_has_a_lower_bound() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     named = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
     assert len(bounds(named)) == len(set(named))
+
+
+def test_every_package_that_is_imported_is_named_with_its_bound() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = bounds(project["dependencies"] + project["optional-dependencies"]["cluster"]).keys()
+    imported = set()
+    for path in (ROOT / "misp_playbook_lib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    others = imported - sys.stdlib_module_names - {"misp_playbook_lib", "misp_modules"}  # in an environment of its own
+    homes = metadata.packages_distributions()
+    assert [name for name in sorted(others) if not named & {home.lower() for home in homes[name]}] == []
 
 
 @pytest.mark.parametrize("heavy", ["pymisp", "papermill", "ipywidgets", "matplotlib", "nbconvert", "IPython"])

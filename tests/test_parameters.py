@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 from conftest import PLAYBOOK
+from secret_shapes import SHAPES
 
 from misp_playbook_lib.errors import ParameterError
 from misp_playbook_lib.parameters import PlaybookParameters, describe, read_parameter_file, type_name
+from misp_playbook_lib.playbook import Playbook
+from misp_playbook_lib.sandbox import Sandbox
+from misp_playbook_lib.untrusted import know_secrets
 
 
 def test_the_notebooks_cell_and_the_schema_are_equal_in_names_types_defaults_and_help() -> None:
@@ -169,3 +173,27 @@ def test_types_are_written_as_the_notebook_writes_them() -> None:
     assert type_name(list[str]) == "list[str]"
     assert type_name(bool | None) == "bool | None"
     assert type_name(str) == "str"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_parameter_that_holds_a_secret_is_refused_by_its_name(shape: str) -> None:
+    know_secrets(["k3y/with+signs=and&<more>"])
+    written = SHAPES[shape]("k3y/with+signs=and&<more>")
+    given = {"warninglist_description": f"by {written}", "warninglist_values": ["a.example", f"b.example # {written}"]}
+    with pytest.raises(ParameterError) as refused:
+        PlaybookParameters.from_text({"warninglist_name": "x", **given})
+    advice = "holds a secret of the vault: take it out, parameters are archived and shown"
+    assert sorted(refused.value.problems) == [
+        f"warninglist_description {advice}",
+        f"warninglist_values value 2 {advice}",
+    ]
+
+
+def test_a_parameter_that_was_read_before_the_vault_is_refused_at_pr_1(
+    sandbox: Sandbox, vault: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MISP_PLAYBOOK_VAULT", str(vault))
+    parameters = PlaybookParameters.collect({"warninglist_name": "x", "thehive_alert_title": sandbox.misp_key})
+    with pytest.raises(ParameterError, match="thehive_alert_title holds a secret of the vault"):
+        Playbook.open(parameters)
+    assert sandbox.misp.requests == []

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from misp_playbook_lib.clients.failures import Failure, failed
 from misp_playbook_lib.clients.http import READ_TIMEOUT, HttpClient, writing
-from misp_playbook_lib.errors import RequestRejected, ServiceError
-from misp_playbook_lib.settings import SHORTEST_SECRET, redact
+from misp_playbook_lib.errors import ServiceError
+from misp_playbook_lib.untrusted import know_secrets
 
 OPERATION = "post a message"
 WORD = "ok"
@@ -25,6 +24,7 @@ class Hook:
     """
 
     def __init__(self, service: str, url: str, timeout: float = READ_TIMEOUT) -> None:
+        know_secrets([url])
         self._url = url
         self._http = HttpClient(service, timeout=timeout)
 
@@ -39,11 +39,6 @@ class Hook:
             response = writing(lambda: self._http.request("POST", self._url, OPERATION, json=message))
             _expect_word(response.content.strip(), self._http.service, response.status_code)
         except ServiceError as error:
-            token = urlsplit(self._url).path.rpartition("/")[2]
-            secrets = (self._url, token) if len(token) >= SHORTEST_SECRET else (self._url,)
-            error.args = (redact(str(error), secrets),)
-            if isinstance(error, RequestRejected):
-                error.errors = {}
             raise error from None  # requests' own error names the address
 
 

@@ -23,6 +23,7 @@ from misp_playbook_lib.clients.failures import MISP, NOT_SENT, Failure, failed
 from misp_playbook_lib.clients.transport import Session, read_body
 from misp_playbook_lib.errors import DeadlineReached, RateLimited, ServiceError, ServiceUnavailable
 from misp_playbook_lib.settings import is_loopback
+from misp_playbook_lib.untrusted import redact
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
@@ -285,7 +286,7 @@ def own_words(response: requests.Response) -> tuple[str, dict[str, list[str]]]:
     try:
         body = jsonlib.loads(response.content)
     except (ValueError, RecursionError):
-        text = response.content[:1000].decode("utf-8", "replace").strip()
+        text = redact(response.content[:1000].decode("utf-8", "replace")).strip()
         return ("" if text.startswith("<") else text[:200]), {}
     if not isinstance(body, dict):
         return "", {}
@@ -295,7 +296,7 @@ def own_words(response: requests.Response) -> tuple[str, dict[str, list[str]]]:
         for field, texts in errors.items():
             fields[str(field)] = [str(text) for text in texts] if isinstance(texts, list) else [str(texts)]
     message = body.get("message") or body.get("name") or (errors if isinstance(errors, str) else "")
-    return str(message)[:500], fields
+    return redact(str(message))[:500], fields
 
 
 def _about_the_key(message: str) -> bool:

@@ -204,7 +204,13 @@ class MispClient:
             found = answer["Event"]
             objects = (row for one in found.get("Object", ()) for row in one.get("Attribute", ()))
             return tuple(
-                EventAttribute(str(row["type"]), str(row["value"]), bool(row["to_ids"]), str(row.get("comment") or ""))
+                EventAttribute(
+                    type=str(row["type"]),
+                    value=str(row["value"]),
+                    to_ids=bool(row["to_ids"]),
+                    comment=str(row.get("comment") or ""),
+                    uuid=str(row.get("uuid") or ""),
+                )
                 for row in (*found.get("Attribute", ()), *objects)
             )
         except (AttributeError, KeyError, TypeError) as error:

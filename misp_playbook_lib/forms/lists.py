@@ -17,7 +17,7 @@ from misp_playbook_lib.model.warninglist import (
 )
 from misp_playbook_lib.playbook import Playbook
 from misp_playbook_lib.report.display import View, html_of
-from misp_playbook_lib.report.tables import visible
+from misp_playbook_lib.untrusted import visible
 
 
 def choose_list(run: Playbook, lists: WarninglistRows) -> Form | View:
@@ -118,7 +118,7 @@ def _details(run: Playbook, selection: Selection) -> Form:
 
 
 def _kept(text: str) -> str:
-    return f"empty: {text}"
+    return f"empty: {visible(text)}"
 
 
 def _choice(words: Any, current: Any, default: str) -> list[tuple[str, str]]:

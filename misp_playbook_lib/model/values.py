@@ -43,6 +43,7 @@ class EventAttribute:
     value: str
     to_ids: bool
     comment: str
+    uuid: str = ""
 
 
 def entries_of_event(

@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from misp_playbook_lib.errors import SettingsError
 from misp_playbook_lib.report.owned import LOCK, hold
-from misp_playbook_lib.settings import REDACTED, secret_forms
+from misp_playbook_lib.untrusted import redact_counted
 
 DEFAULT_ARCHIVE = Path("reports")
 INCOMPLETE = ".incomplete"
@@ -114,18 +114,13 @@ class RunFolder:
         """Write a JSON file whole or not at all, readable by its owner alone."""
         self.write(name, json.dumps(data, ensure_ascii=False, indent=2) + "\n")
 
-    def redact(self, secrets_: Iterable[str]) -> int:
-        """Remove every form of every secret from every file, and return how many places held one."""
-        forms = [form.encode() for secret in secrets_ for form in secret_forms(secret)]
+    def redact(self) -> int:
+        """Take every secret out of every file, and return how many places held one."""
         found = 0
         for path in self._files():
-            data = path.read_bytes()
-            count = 0
-            for form in forms:
-                count += data.count(form)
-                data = data.replace(form, REDACTED.encode())
+            text, count = redact_counted(path.read_bytes().decode("utf-8", "surrogateescape"))
             if count:
-                path.write_bytes(data)
+                path.write_bytes(text.encode("utf-8", "surrogateescape"))
                 found += count
         return found
 

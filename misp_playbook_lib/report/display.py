@@ -21,7 +21,8 @@ from misp_playbook_lib.report import charts, correlation, exports, undo, views
 from misp_playbook_lib.report.charts import Chart
 from misp_playbook_lib.report.links import linked
 from misp_playbook_lib.report.summary import Summary
-from misp_playbook_lib.report.tables import Own, Table, as_html, as_text, html_link, html_text, plain_text, visible
+from misp_playbook_lib.report.tables import Own, Table, as_html, as_text, html_link, html_text, plain_text
+from misp_playbook_lib.untrusted import visible
 
 Block = views.Block | Chart
 

@@ -1,7 +1,6 @@
 """Puts finished runs into the archive and takes old ones out, one at a time, and keeps the index."""
 
 import shutil
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,7 @@ LOCK = ".lock"
 _REMOVED = ".removed"
 
 
-def file_run(
-    folder: archive.RunFolder, manifest: dict[str, Any], pictures: Path, secrets: Iterable[str]
-) -> tuple[Path, int]:
+def file_run(folder: archive.RunFolder, manifest: dict[str, Any], pictures: Path) -> tuple[Path, int]:
     """Finish a run's folder, move it into place, and return where it is and how many places held a secret.
 
     The report is made before it is this run's turn; a run of the same list that was filed meanwhile is the one before
@@ -27,21 +24,19 @@ def file_run(
         folder: the run's folder, with its notebook and whatever the run left.
         manifest: run.json but for `since`, which is added, with what goes wrong here.
         pictures: the folder of the notebook's pictures.
-        secrets: what must not be archived in any form.
 
     Raises:
         OSError: it cannot be written there; the folder stays where it is.
 
     """
     place = folder.path.parent.parent
-    hidden = tuple(secrets)
     run = runs.summed_up(folder.path, manifest | {"since": None})
     known = runs.read(place)
-    redacted = _complete(folder, manifest, known.before(run), pictures, hidden)
+    redacted = _complete(folder, manifest, known.before(run), pictures)
     with _turn(place):
         before = runs.read(place, known).before(run)
         if before != known.before(run):
-            redacted = max(redacted, _complete(folder, manifest, before, pictures, hidden))
+            redacted = max(redacted, _complete(folder, manifest, before, pictures))
         done = folder.finish()
     return done, redacted
 
@@ -98,13 +93,7 @@ def _write_index(place: Path) -> None:
     index.write(place, runs.read(place), batches.read(place))
 
 
-def _complete(
-    folder: archive.RunFolder,
-    manifest: dict[str, Any],
-    before: runs.Run | None,
-    pictures: Path,
-    secrets: tuple[str, ...],
-) -> int:
+def _complete(folder: archive.RunFolder, manifest: dict[str, Any], before: runs.Run | None, pictures: Path) -> int:
     """Write report and manifest of a run whose list's run before is given; return how many places held a secret."""
     from misp_playbook_lib.report import html  # noqa: PLC0415 - nbconvert is loaded while the kernel runs
 
@@ -118,10 +107,10 @@ def _complete(
     else:
         folder.write(archive.REPORT, page)
     folder.write_json(archive.MANIFEST, manifest)
-    redacted = folder.redact(secrets)
+    redacted = folder.redact()
     if redacted:
         folder.write_json(archive.MANIFEST, manifest | {"redacted": redacted})
-        folder.redact(secrets)
+        folder.redact()
     return redacted
 
 

@@ -12,6 +12,7 @@ from misp_playbook_lib.errors import ParameterError
 from misp_playbook_lib.report import runs
 from misp_playbook_lib.report.archive import MANIFEST, is_folder_name, write_whole
 from misp_playbook_lib.report.exports import MATCHES
+from misp_playbook_lib.untrusted import redact
 
 logger = logging.getLogger(__name__)
 
@@ -79,4 +80,4 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write a run's run.json whole or not at all, readable by its owner alone."""
-    write_whole(folder / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
+    write_whole(folder / MANIFEST, redact(json.dumps(manifest, ensure_ascii=False, indent=2)) + "\n")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from misp_playbook_lib.untrusted import visible
+
 if TYPE_CHECKING:
     from tqdm.auto import tqdm
 
@@ -35,9 +37,11 @@ def shown_progress(*, quiet: bool) -> Iterator[Callable[[str, Counted], None]]:
         if bar is None:
             from tqdm.auto import tqdm  # noqa: PLC0415 - it loads ipywidgets, which only somebody who watches needs
 
-            bar = bars[title] = tqdm(total=counted.total, desc=title, bar_format="{desc}: {n}/{total} {bar} {postfix}")
+            bar = bars[title] = tqdm(
+                total=counted.total, desc=visible(title), bar_format="{desc}: {n}/{total} {bar} {postfix}"
+            )
         bar.n = counted.done
-        bar.set_postfix_str(f"{counted.asking}, about {counted.seconds_left / 60:,.0f} min left")
+        bar.set_postfix_str(f"{visible(counted.asking)}, about {counted.seconds_left / 60:,.0f} min left")
 
     try:
         yield show

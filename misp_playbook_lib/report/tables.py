@@ -4,7 +4,6 @@ import csv
 import html
 import io
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -12,16 +11,17 @@ from typing import Self
 from prettytable import PrettyTable
 
 from misp_playbook_lib.model.indicators import defang
+from misp_playbook_lib.untrusted import redact, visible
 
 SHARED_CELL = 256
 """Characters of a text in what leaves the house; a longer one is cut and says how long it is."""
 
 _WORDS = re.compile(r"(?![0-9]+\.)[^\W_](?:[^\W_]|[ ,()%+=…→'-]|[.;:](?= |$))*")
 _BACKTICKS = re.compile(r"`+")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = re.compile("[\\s\ufeff\u200b]*[\t\r\n\0\x1b=+@\uff1d\uff0b\uff0d\uff20-]")
+"""What a spreadsheet takes for a formula, in full width too, or drops before it looks; ESC is for terminals."""
 _SHORT = 24
 _PAGE = re.compile(r"https?://|[0-9A-Za-z][0-9A-Za-z_./-]*\Z")
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 class Own(str):
@@ -164,7 +164,7 @@ def shareable(text: str, longest: int = SHARED_CELL) -> str:
 
 def one_line(text: str, longest: int = SHARED_CELL) -> str:
     """Write a text on one line, nothing invisible, bounded."""
-    return cut(" ".join(visible(text[: 2 * longest]).split()), longest, len(text))
+    return cut(" ".join(visible(redact(text)[: 2 * longest]).split()), longest, len(text))
 
 
 def cut(text: str, longest: int, length: int = 0) -> str:
@@ -174,19 +174,6 @@ def cut(text: str, longest: int, length: int = 0) -> str:
         return text
     note = f"… ({length:,} characters)"
     return text[: max(longest - len(note), 0)] + note
-
-
-def visible(text: str) -> str:
-    """Show control, direction and other invisible characters as their code points; line breaks become spaces."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_shown(character) for character in text)
-
-
-def _shown(character: str) -> str:
-    if character in "\n\r\t":
-        return " "
-    return f"<U+{ord(character):04X}>" if unicodedata.category(character) in _INVISIBLE else character
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -210,7 +197,7 @@ def _room(text: str) -> str:
 
 
 def _csv_cell(text: str) -> str:
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _pretty(one: Table, cell: Callable[[str], str]) -> PrettyTable:

@@ -34,7 +34,7 @@ from misp_playbook_lib.report.archive import (
     state_folder,
     write_whole,
 )
-from misp_playbook_lib.report.tables import visible
+from misp_playbook_lib.untrusted import redact, visible
 
 BEFORE = "warninglist-before.json"
 WANTED = "warninglist-wanted.json"
@@ -170,7 +170,7 @@ class UndoRecord:
 
     def _write(self, name: str, text: str) -> None:
         private_folder(self.folder)
-        write_whole(self.folder / name, text)
+        write_whole(self.folder / name, redact(text))
 
 
 @dataclass(frozen=True, slots=True)

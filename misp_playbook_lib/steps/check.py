@@ -12,8 +12,8 @@ from misp_playbook_lib.model.findings import Finding
 from misp_playbook_lib.model.lint import lint
 from misp_playbook_lib.model.reading import parse_line
 from misp_playbook_lib.model.warninglist import ALL_ATTRIBUTES, WarninglistType
-from misp_playbook_lib.report.tables import visible
 from misp_playbook_lib.steps.entries import read_file
+from misp_playbook_lib.untrusted import visible
 
 Placed = tuple[int, Finding]
 """A finding with the number of the line it is about; 0 where the file is not text with a value a line."""
@@ -40,7 +40,7 @@ def check_file(path: Path, list_type: str) -> list[Placed]:
 def render(path: Path, findings: Sequence[Placed], *, as_json: bool) -> str:
     """Write a finding a line, as compilers do, or all as JSON."""
     if as_json:
-        return json.dumps([{"line": line, **asdict(found)} for line, found in findings], ensure_ascii=False, indent=2)
+        return json.dumps([{"line": line, **asdict(found)} for line, found in findings], indent=2)
     return "\n".join(
         f"{path}:{line or 1}: {found.severity}: {visible(f'{found.entry}: {found.reason}; {found.remedy}')}"
         for line, found in findings

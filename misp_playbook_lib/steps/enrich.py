@@ -17,9 +17,9 @@ from misp_playbook_lib.errors import RateLimited, ServiceError, ServiceUnavailab
 from misp_playbook_lib.model.indicators import Indicator
 from misp_playbook_lib.model.modules import ModuleRow
 from misp_playbook_lib.model.results import Enrichment, EnrichmentKind, LookupResult, LookupStatus
-from misp_playbook_lib.settings import redact
 from misp_playbook_lib.steps.lookup_cache import LookupCache, Remembered
 from misp_playbook_lib.steps.quota import MINUTE, Booking, Later, QuotaLedger, UsedUp, key_digest
+from misp_playbook_lib.untrusted import redact
 
 TRIES = 3
 """How often a question is put that the service says is one too many, and how many times in a row we look for a server
@@ -285,7 +285,7 @@ def lookup(client: MispModulesClient, module: str, question: Indicator, key: str
     except ServiceError as error:
         return LookupResult("", module, LookupStatus.FAILED, question, str(error))
     if answer.error is not None:
-        status, detail = read_error(redact(answer.error, [key] if key else []))
+        status, detail = read_error(redact(answer.error))
         return LookupResult("", module, status, question, detail)
     told = any(one.kind is not EnrichmentKind.ECHO for one in answer.enrichments)
     status = LookupStatus.ANSWERED if told else LookupStatus.NOTHING_KNOWN

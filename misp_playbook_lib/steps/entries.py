@@ -1,7 +1,7 @@
 """Read the entries a run is given, from the parameter, a file, an event; correct and check them before the plan."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from misp_playbook_lib.clients.misp import MispClient
@@ -14,6 +14,7 @@ from misp_playbook_lib.model.lint import CHECK_VALUE_LIMIT, lint, lint_listed
 from misp_playbook_lib.model.reading import merge_doubles, parse_line, read_entries
 from misp_playbook_lib.model.values import Source, ValuesRead, entries_of_event
 from misp_playbook_lib.model.warninglist import Warninglist, WarninglistEntry, WarninglistType
+from misp_playbook_lib.untrusted import holds_secret
 
 _TOLD = 3
 """How many of the findings that block are told in the error; the table in IN:4 has all."""
@@ -43,18 +44,24 @@ def read_values(
         removing: whether the entries are to leave the list: then they are taken as they stand, and not checked.
 
     Raises:
-        InvalidEntries: the file cannot be read, with the line.
+        InvalidEntries: the file cannot be read, or an entry holds a secret of the vault, with the place.
         ServiceError: the event or the other lists could not be asked for.
 
     """
-    given = [entry for line in lines if (entry := parse_line(line, list_type))]
+    values = list(lines)
+    _refuse_secrets(values, lambda number: f"warninglist_values, value {number + 1},")
+    given = [entry for line in values if (entry := parse_line(line, list_type))]
     sources = [Source("warninglist_values", len(given))] if given else []
     if file:
         from_file, source = read_file(Path(file), list_type)
         given += from_file
         sources.append(source)
     if event:
-        from_event, left_out = entries_of_event(misp.event_attributes(event), list_type)
+        attributes = misp.event_attributes(event)
+        wanted = [one for one in attributes if one.to_ids]
+        texts = [f"{one.value} {one.comment}" for one in wanted]
+        _refuse_secrets(texts, lambda number: f"event {event}, attribute {wanted[number].uuid},")
+        from_event, left_out = entries_of_event(attributes, list_type)
         given += from_event
         sources.append(Source(f"event {event}", len(from_event), left_out=left_out))
     if removing:
@@ -91,7 +98,7 @@ def read_file(path: Path, list_type: WarninglistType) -> tuple[tuple[Warninglist
     """Read a file of entries; its SHA-256 goes into the archive.
 
     Raises:
-        InvalidEntries: it cannot be read, or something in it, with its line.
+        InvalidEntries: it cannot be read, or something in it, or an entry holds a secret of the vault, with its line.
 
     """
     try:
@@ -101,4 +108,24 @@ def read_file(path: Path, list_type: WarninglistType) -> tuple[tuple[Warninglist
             f"The file {path} cannot be read: {error.strerror}; check warninglist_values_file."
         ) from None
     entries = read_entries(data, path.name, list_type)
+    texts = [f"{entry.value} {entry.comment}" for entry in entries]
+    _refuse_secrets(texts, lambda number: f"{path.name}, {_line_of_secret(data) or f'entry {number + 1}'},")
     return entries, Source(path.name, len(entries), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _refuse_secrets(texts: Sequence[str], place: Callable[[int], str]) -> None:
+    """Stop before anything is sent where a text holds a secret of the vault.
+
+    Raises:
+        InvalidEntries: saying where, by `place` of the text's index, and not what.
+
+    """
+    if holds_secret("\n".join(texts)):
+        index = next(index for index, text in enumerate(texts) if holds_secret(text))
+        raise InvalidEntries(f"{place(index)} holds a secret of the vault: take it out. Nothing was sent to MISP.")
+
+
+def _line_of_secret(data: bytes) -> str:
+    """Name the first line with a secret, empty where it is in none as it stands, as in UTF-16."""
+    lines = data.decode("utf-8", "replace").splitlines()
+    return next((f"line {number}" for number, line in enumerate(lines, 1) if holds_secret(line)), "")

@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 
 from misp_playbook_lib.errors import SettingsError, WarninglistError
 from misp_playbook_lib.report.archive import private_folder, state_folder
+from misp_playbook_lib.untrusted import visible
 
 WAIT = 300.0
 """Seconds to wait for another run: more than MISP takes to write a full list."""
@@ -61,7 +62,7 @@ def _acquire(lock: FileLock, name: str, wait: float) -> None:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        logger.warning("Another run on this machine is writing to %s: waiting up to %.0f seconds.", name, wait)
+        logger.warning("Another run on this machine is writing to %s: waiting up to %.0f seconds.", visible(name), wait)
     else:
         return
     try:

@@ -14,6 +14,7 @@ from misp_playbook_lib.model.indicators import Indicator
 from misp_playbook_lib.model.results import Enrichment, EnrichmentKind, LookupStatus
 from misp_playbook_lib.report.archive import cache_folder
 from misp_playbook_lib.steps.store import Store
+from misp_playbook_lib.untrusted import redact
 
 HOUR = 3600.0
 KEPT_FOR = {LookupStatus.ANSWERED: 24 * HOUR, LookupStatus.NOTHING_KNOWN: 6 * HOUR}
@@ -102,8 +103,8 @@ class LookupCache:
         with self._store.transaction() as connection:
             connection.execute("DELETE FROM owed WHERE server = ? AND module = ? AND type = ? AND value = ?", row)
             if status in KEPT_FOR:
-                texts = json.dumps([_FIELDS(one) for one in enrichments], ensure_ascii=False)
-                kept = (*row, now, status.value, detail, texts)
+                texts = redact(json.dumps([_FIELDS(one) for one in enrichments], ensure_ascii=False))
+                kept = (*row, now, status.value, redact(detail), texts)
                 connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", kept)
 
     def owe(self, questions: Iterable[Indicator], now: float) -> None:

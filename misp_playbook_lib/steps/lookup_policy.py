@@ -9,6 +9,7 @@ from misp_playbook_lib.model.indicators import Indicator, classify, is_public
 from misp_playbook_lib.model.modules import ModuleAvailability
 from misp_playbook_lib.model.results import LookupResult, LookupStatus
 from misp_playbook_lib.model.warninglist import WarninglistType
+from misp_playbook_lib.untrusted import holds_secret
 
 ADDRESS_TYPES = ("ip-dst", "ip-src")
 _SAME_KIND = (ADDRESS_TYPES, ("ip-dst|port", "ip-src|port"), ("email-src", "email-dst", "email"))
@@ -37,6 +38,8 @@ class Policy:
             return reason
         if indicator is None:
             return ""
+        if holds_secret(indicator.value):
+            return "a secret of the vault is in it"
         if indicator.type in ADDRESS_TYPES and "/" in indicator.value:
             return "a network is no address"
         if not is_public(indicator):

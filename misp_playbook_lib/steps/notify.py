@@ -8,18 +8,23 @@ from typing import Protocol
 from misp_playbook_lib.errors import ServiceError
 from misp_playbook_lib.model.results import Delivery, DeliveryStatus
 from misp_playbook_lib.report.summary import Summary
+from misp_playbook_lib.untrusted import redact
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One post, as it is kept in the run folder: the file's name, its text, and the card beside it, if any.
 
-    It holds no address and no key, so that it can be sent later.
+    It holds no address and no secret, so that it can be sent later.
     """
 
     name: str
     text: str
     card: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", redact(self.text))
+        object.__setattr__(self, "card", redact(self.card))
 
     def write(self, folder: Path) -> None:
         """Keep the message in a folder."""

@@ -12,7 +12,7 @@ from misp_playbook_lib.model.changes import changed, in_words
 from misp_playbook_lib.model.plan import WarninglistPlan, restoring
 from misp_playbook_lib.model.warninglist import Warninglist
 from misp_playbook_lib.report import undo, views
-from misp_playbook_lib.report.tables import as_text, visible
+from misp_playbook_lib.report.tables import as_text
 from misp_playbook_lib.report.undo import Kept, UndoRecord
 from misp_playbook_lib.report.written import telling
 from misp_playbook_lib.settings import load_settings, without_services
@@ -78,8 +78,8 @@ def _told(planned: RestorePlan) -> Iterator[str]:
     if planned.deletes and current is not None:
         yield f"Delete the list {current.name} (ID {current.id}, {len(current.entries):,} entries): the run created it."
     if planned.plan is not None and planned.plan.changes:
-        yield visible(views.plan_line(planned.plan))
-        yield as_text(views.plan_diff(planned.plan))
+        yield views.plan_line(planned.plan)
+        yield from as_text(views.plan_diff(planned.plan)).split("\n")
     if planned.enabled is not None:
         yield f"{'Enable' if planned.enabled else 'Disable'} the list, as it was before the run."
 

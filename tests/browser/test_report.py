@@ -14,8 +14,8 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import EXAMPLE, PLAYBOOK, Ran
 
 from misp_playbook_lib.model.indicators import defang
-from misp_playbook_lib.report.tables import visible
 from misp_playbook_lib.sandbox import Sandbox
+from misp_playbook_lib.untrusted import visible
 
 pytestmark = pytest.mark.browser
 

@@ -38,7 +38,7 @@ def test_the_demo_creates_the_list_and_reports_what_it_found(demo: Ran, sandbox:
     assert created["enabled"]
     assert demo.manifest["outcome"] == "success"
     assert demo.manifest["sandbox"] is True
-    assert demo.manifest["facts"]["matches"] == {"attributes": 3, "events": 3}
+    assert demo.manifest["facts"]["matches"] == {"attributes": 3, "events": 3, "tlp": ""}
     for event in ("TA505", "DevilsTongue", "TinyTurla"):
         assert event in demo.report
     assert "SANDBOX" in demo.report

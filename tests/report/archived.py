@@ -77,13 +77,12 @@ def file(
     archive: Path,
     entries: Sequence[str] = ("a.example", "b.example"),
     matches: Sequence[tuple[str, str]] = (("a.example", "1"),),
-    secrets: Sequence[str] = (),
     **changes: Any,
 ) -> Path:
     """Put a run into the archive, as the command does."""
     folder = RunFolder(archive)
     leave(folder.path, entries, matches)
-    done, _ = file_run(folder, manifest(folder.run_id, **changes), NOTEBOOK.parent, secrets)
+    done, _ = file_run(folder, manifest(folder.run_id, **changes), NOTEBOOK.parent)
     write_index(archive)
     return done
 

@@ -16,6 +16,7 @@ import pytest
 from misp_playbook_lib.errors import ParameterError
 from misp_playbook_lib.report import filing, runs
 from misp_playbook_lib.report.archive import RunFolder
+from misp_playbook_lib.untrusted import know_secrets
 
 FILES = {"run.json", "report.html", "warninglist.json", "matches.csv"}
 
@@ -72,7 +73,7 @@ def test_a_run_of_the_same_list_that_is_filed_while_a_report_is_made_is_the_run_
     os.mkfifo(notebook)
     with ThreadPoolExecutor(1) as pool:
         manifest = archived.manifest(folder.run_id)
-        filed = pool.submit(filing.file_run, folder, manifest, archived.NOTEBOOK.parent, [])
+        filed = pool.submit(filing.file_run, folder, manifest, archived.NOTEBOOK.parent)
         with notebook.open("w") as opened:  # its report is being made
             meanwhile = archived.file(tmp_path, ["a.example", "b.example"], [])
             whole = tmp_path / "whole.ipynb"
@@ -161,7 +162,8 @@ def whole(archive: Path) -> list[str]:
 def test_whatever_kills_the_process_no_half_run_is_listed(tmp_path: Path) -> None:
     archived.file(tmp_path / "warm")
     archive = tmp_path / "reports"
-    for change in every_kill(archive, lambda: archived.file(archive, secrets=["s3cr3t"], message="s3cr3t")):
+    know_secrets(["s3cr3t-key"])
+    for change in every_kill(archive, lambda: archived.file(archive, message="s3cr3t-key")):
         assert archive.is_dir() or change == 1
         whole(archive)
     assert whole(archive)
@@ -202,7 +204,8 @@ def test_what_prune_keeps_is_a_number_of_runs_or_of_days(tmp_path: Path, keep: s
 
 def test_no_secret_stays_in_a_table_or_in_the_page(tmp_path: Path) -> None:
     secret = "0123456789abcdefghijklmnopqrstuvwxyzABCD"
-    folder = archived.file(tmp_path, [secret], [(secret, "1")], secrets=[secret], message=f"key {secret}")
+    know_secrets([secret])
+    folder = archived.file(tmp_path, [secret], [(secret, "1")], message=f"key {secret}")
     for path in folder.iterdir():
         assert secret not in path.read_text(), path.name
     assert archived.read(folder)["redacted"] >= 4

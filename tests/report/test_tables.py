@@ -51,8 +51,18 @@ def test_a_table_has_a_caption_headers_and_says_where_the_rest_is() -> None:
     assert "The first 2 of 3 rows. All are in matches.csv, beside this report." in shown
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "\u00a0=1", "\ufeff=1"]
+)
 def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
+    (_, (cell,)) = csv.reader(io.StringIO(as_csv(["a"], [[text]]), newline=""))
+    assert cell == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    "text", ["\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20SUM(A1)", "\0=1", "\x1b]0;title\x07", " \uff1d1"]
+)
+def test_no_cell_of_a_csv_begins_with_a_formula_in_full_width_or_with_what_is_dropped_before_one(text: str) -> None:
     (_, (cell,)) = csv.reader(io.StringIO(as_csv(["a"], [[text]]), newline=""))
     assert cell == f"'{text}"
 

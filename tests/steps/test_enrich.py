@@ -20,6 +20,7 @@ from misp_playbook_lib.sandbox.server import Request, Response, Service
 from misp_playbook_lib.steps.enrich import Asking, ask, lookup, read_error, seconds_needed
 from misp_playbook_lib.steps.lookup_cache import HOUR, LookupCache
 from misp_playbook_lib.steps.quota import MINUTE, QuotaLedger
+from misp_playbook_lib.untrusted import know_secrets
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "misp-modules-3.1.0" / "query.json"
 RECORDED = {each["name"]: each for each in json.loads(RECORDINGS.read_text())["exchanges"]}
@@ -206,6 +207,7 @@ def test_an_answer_of_which_nothing_is_of_use_is_still_an_answer(modules: Module
 def test_a_key_in_an_error_text_is_masked(replay: Replay) -> None:
     words = {"error": "GET https://vendor.example/?key=a-very-secret-key failed"}
     replay.recorded = {"status": 200, "body": words, "content_type": "text/html"}
+    know_secrets(["a-very-secret-key"])
     result = lookup(MispModulesClient(replay.url), "any", ADDRESS, "a-very-secret-key")
     assert "a-very-secret-key" not in result.detail
     assert result.status is LookupStatus.FAILED

@@ -1,10 +1,12 @@
 """Entries from parameter, file and event, corrected and checked before anything is planned."""
 
 import hashlib
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import stamina
@@ -19,6 +21,7 @@ from misp_playbook_lib.model.warninglist import WarninglistEntry, WarninglistTyp
 from misp_playbook_lib.sandbox import Sandbox
 from misp_playbook_lib.settings import load_settings
 from misp_playbook_lib.steps.entries import read_values, refuse_findings
+from misp_playbook_lib.untrusted import know_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +109,49 @@ def test_a_file_that_is_not_there_and_one_that_is_not_text_are_told(misp: MispCl
     (tmp_path / "bad.txt").write_bytes(b"good.example\nbad \xff\xfe byte\n")
     with pytest.raises(InvalidEntries, match="line 2"):
         read(misp, file=str(tmp_path / "bad.txt"))
+
+
+KEY = "k3y/with+signs=and&<more>"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "place"),
+    [
+        ("iocs.txt", f"a.example\n\nb.example # {quote(KEY)}\n".encode(), "line 3"),
+        ("iocs.csv", f"value,comment\na.example,\nb.example,{KEY}\n".encode(), "line 3"),
+        ("iocs.json", json.dumps(["a.example", html.escape(KEY)], indent=1).encode(), "line 3"),
+        ("iocs.json", b'["a.example", "\\u006b3y/with+signs=and&<more>"]', "entry 2"),
+        ("wide.txt", f"a.example\n{KEY}\n".encode("utf-16"), "entry 2"),
+    ],
+)
+def test_a_file_with_a_secret_is_refused_with_the_line(
+    misp: MispClient, sandbox: Sandbox, tmp_path: Path, name: str, data: bytes, place: str
+) -> None:
+    know_secrets([KEY])
+    sandbox.misp.clear_requests()
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InvalidEntries, match=rf"^{name}, {place}, holds a secret of the vault: take it out\."):
+        read(misp, file=str(tmp_path / name))
+    assert sandbox.misp.requests == []
+
+
+def test_an_event_with_a_secret_is_refused_with_the_attribute(misp: MispClient, sandbox: Sandbox) -> None:
+    know_secrets([KEY])
+    told = [{"type": "domain", "value": "a.example"}, {"type": "domain", "value": "b.example", "comment": KEY}]
+    event = sandbox.misp.add_event("campaign", told)
+    attribute = misp.event_attributes(str(event))[1].uuid
+    sandbox.misp.clear_requests()
+    with pytest.raises(InvalidEntries, match=rf"^event {event}, attribute {attribute}, holds a secret of the vault"):
+        read(misp, event=str(event))
+    assert [request.path for request in sandbox.misp.requests] == [f"/events/view/{event}"]
+
+
+def test_a_value_with_a_secret_is_refused_with_its_number(misp: MispClient, sandbox: Sandbox) -> None:
+    know_secrets([KEY])
+    sandbox.misp.clear_requests()
+    with pytest.raises(InvalidEntries, match=r"^warninglist_values, value 2, holds a secret of the vault"):
+        read(misp, lines=["a.example", KEY])
+    assert sandbox.misp.requests == []
 
 
 def test_an_event_that_is_not_there_is_told(misp: MispClient) -> None:

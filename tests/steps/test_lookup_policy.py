@@ -7,6 +7,7 @@ from misp_playbook_lib.model.modules import ModuleAvailability, module_row
 from misp_playbook_lib.model.results import LookupResult, LookupStatus
 from misp_playbook_lib.model.warninglist import WarninglistType
 from misp_playbook_lib.steps.lookup_policy import Policy, accepted_form, to_ask
+from misp_playbook_lib.untrusted import know_secrets
 
 VIRUSTOTAL = ModuleAvailability(
     module_row("virustotal_public"),
@@ -140,3 +141,10 @@ def test_a_value_is_asked_under_a_type_that_means_the_same(
 
 def test_a_host_name_is_not_asked_as_a_domain() -> None:
     assert accepted_form(Indicator("hostname", "www.evil.com"), ("domain",)) is None
+
+
+def test_what_holds_a_secret_of_the_vault_stays() -> None:
+    know_secrets(["s3cr3t-token-of-a-hook"])
+    withheld = (LookupStatus.WITHHELD, "a secret of the vault is in it")
+    assert outcome("https://chat.net/hooks/s3cr3t-token-of-a-hook") == withheld
+    assert outcome("https://chat.net/hooks/s3cr3t%2dtoken-of-a-hook") == withheld

@@ -120,7 +120,7 @@ class RunFolder:
         for path in self._files():
             text, count = redact_counted(path.read_bytes().decode("utf-8", "surrogateescape"))
             if count:
-                path.write_bytes(text.encode("utf-8", "surrogateescape"))
+                write_whole(path, text.encode("utf-8", "surrogateescape"))
                 found += count
         return found
 

@@ -1,6 +1,8 @@
 """A run's folder: closed to others, clean of secrets, moved into place when whole."""
 
 import base64
+import errno
+import os
 import stat
 from pathlib import Path
 from urllib.parse import quote
@@ -73,3 +75,18 @@ def test_a_file_without_a_secret_stays_as_it_is(tmp_path: Path) -> None:
     know_secrets([SECRET])
     assert folder.redact() == 0
     assert (folder.path / "picture").read_bytes() == data
+
+
+def test_a_file_that_cannot_be_rewritten_without_a_secret_stays_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = RunFolder(tmp_path)
+    know_secrets([SECRET])
+    (folder.path / "undo.json").write_text(f"before {SECRET} after")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        folder.redact()
+    assert (folder.path / "undo.json").read_text() == f"before {SECRET} after"

@@ -116,7 +116,7 @@ def wrong_kill(run: str, call: str, victim: str, number: str, seen: Seen) -> lis
     fits = (
         row
         for row in table("Kills")
-        if victim in listed(row["victim"]) and number in listed(row["signal"]) and where in listed(row["place"])
+        if victim in listed(row["victim"]) and number in listed(row["signal"]) and row["place"] in (ANY, where)
     )
     row = next(fits, None)
     if row is None:

@@ -10,7 +10,7 @@ from stage import Stage
 from warm import Warm
 
 TIMES = ("once", "always")
-AROUND_THE_WRITE = ("select", "before the write", "write", "read back", "enable", "see enabled")
+AROUND_THE_WRITE = ("select", "view", "before the write", "write", "read back", "enable", "see enabled")
 """What appending does otherwise than creating."""
 
 

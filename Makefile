@@ -1,10 +1,10 @@
-# make install, demo, test, test-minimum, lint, bench, misp-modules, clean
+# make install, demo, test, test-minimum, lint, faults, bench, misp-modules, clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := .venv-minimum
 
-.PHONY: demo install test test-minimum lint bench misp-modules clean
+.PHONY: demo install test test-minimum lint faults bench misp-modules clean
 
 demo: $(VENV)/.installed
 	$(BIN)/misp-playbook run create_custom_misp_warninglist -f playbooks/examples/campaign-zn03.yaml --sandbox
@@ -25,6 +25,10 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/nbstripout --verify playbooks/*.ipynb
 	$(BIN)/codespell
+
+# Everything that can go wrong, cell by cell: twenty minutes; a tenth of it is in `make test`.
+faults: $(VENV)/.dev
+	$(BIN)/python -m tests.faults
 
 bench: $(VENV)/.dev $(VENV)/bench-peers
 	$(BIN)/python -m tests.benchmarks

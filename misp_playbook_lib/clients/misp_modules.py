@@ -52,11 +52,9 @@ class MispModulesClient:
         """
         operation = "list the modules"
         rows = reading(lambda: self._http.json("GET", f"{self.url}/modules", operation, limit=MAX_ANSWER))
-        if not isinstance(rows, list):
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and "name" in row for row in rows):
             raise failed(Failure.OTHER_SHAPE, SERVICE, operation)
-        return tuple(
-            Module(str(row["name"]), tuple(_inputs(row))) for row in rows if isinstance(row, dict) and "name" in row
-        )
+        return tuple(Module(str(row["name"]), tuple(_inputs(row))) for row in rows)
 
     def query(self, module: str, indicator: Indicator, config: Mapping[str, str]) -> Answer:
         """Put one question to a module (POST /query, which answers 200 for nearly everything that goes wrong).

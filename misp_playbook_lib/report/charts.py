@@ -36,14 +36,17 @@ class Chart:
 
 
 def of_matches(matches: Sequence[AttributeMatch]) -> tuple[Chart, ...]:
-    """Draw matches over the time of their events, by attribute type and by organisation; nothing of nothing."""
+    """Draw matches over the time of their events, by attribute type and by organisation; nothing of nothing.
+
+    Date and organisation of an event are empty where MISP could not be asked for them.
+    """
     if not matches:
         return ()
-    times = _over_time(match.attribute.event.date for match in matches)
+    times = _over_time(date for match in matches if (date := match.attribute.event.date))
     types = Counter(match.attribute.type for match in matches)
-    organisations = Counter(match.attribute.event.organisation for match in matches)
+    organisations = Counter(match.attribute.event.organisation or "unknown" for match in matches)
     return (
-        _bars("Matches over time, by date of the event", "When", times, upright=True),
+        *([_bars("Matches over time, by date of the event", "When", times, upright=True)] if times else []),
         _bars("Matches by attribute type", "Type", _most(types)),
         _bars("Matches by organisation", "Organisation", _most(organisations)),
     )
@@ -143,6 +146,8 @@ def _without_scripts(root: Element) -> Element:
 def _over_time(dates: Iterable[str]) -> dict[str, int]:
     """Count dates (YYYY-MM-DD) by month, or by year where the months would be too many; gaps count 0."""
     months = Counter(date[:7] for date in dates)
+    if not months:
+        return {}
     (first_year, first_month), (last_year, last_month) = (
         (int(month[:4]), int(month[5:7])) for month in (min(months), max(months))
     )

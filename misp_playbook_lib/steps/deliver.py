@@ -208,20 +208,20 @@ def _result(summary: Summary) -> str:
 def tell_of_crash(parameters: PlaybookParameters, settings: Settings, state: RunState, became: Became) -> None:
     """Tell the services what became of the list of a run that broke off, where they were not told of the run itself."""
     told = state.facts.get("deliveries", {})
-    error = state.error
+    error, crash = state.error, state.crash
     summary = broken_off(
         tlp=parameters.tlp,
         run_id=state.run_id,
         server=state.facts.get("server", {}),
         became=became,
         failures=state.problems,
-        crash=state.crash or error,
+        crash=crash or error,
     )
     deliveries = Deliveries(parameters, settings, state)
     for service in STEPS:
         if service not in told:
             deliveries.deliver(service, summary)
-    state.error = error  # a step that ends well would have cleared it
+    state.error, state.crash = error, crash  # a step that goes again clears what it left
 
 
 def deliver_later(

@@ -12,6 +12,7 @@ from misp_playbook_lib.errors import ServiceUnavailable, UnexpectedResponse
 from misp_playbook_lib.model.indicators import Indicator
 from misp_playbook_lib.model.results import EnrichmentKind
 from misp_playbook_lib.sandbox.modules import Modules
+from misp_playbook_lib.sandbox.server import Response
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "misp-modules-3.1.0" / "query.json"
 RECORDED = {each["name"]: each for each in json.loads(RECORDINGS.read_text())["exchanges"]}
@@ -137,6 +138,13 @@ def test_modules_without_accepted_types_are_listed_with_none(modules: Modules) -
     found = {module.name: module.accepts for module in MispModulesClient(modules.url).modules()}
     assert found["shodan"] == ("ip-src", "ip-dst")
     assert found["csvimport"] == ()
+
+
+@pytest.mark.parametrize("answer", [["x"], [{"title": "x"}], {"modules": []}, None])
+def test_a_list_of_anything_else_is_no_list_of_modules(modules: Modules, answer: Any) -> None:
+    modules.handle = lambda _: Response(200, answer)  # type: ignore[method-assign]  # a server of the test's own
+    with pytest.raises(UnexpectedResponse, match="not of the promised shape"):
+        MispModulesClient(modules.url).modules()
 
 
 def test_a_server_that_is_down_is_said_to_be_unavailable(modules: Modules) -> None:

@@ -106,3 +106,13 @@ def test_a_picture_is_one_svg_without_script_or_address_whatever_names_say(chart
     shown = charts.as_html(chart)
     assert "<script" not in shown
     assert shown.count("<img ") == 1
+
+
+def test_matches_whose_events_could_not_be_asked_for_are_drawn_without_time() -> None:
+    unknown = match(date="", organisation="")
+    assert [chart.twin.caption for chart in charts.of_matches([unknown])] == [
+        "Matches by attribute type",
+        "Matches by organisation",
+    ]
+    assert "unknown" in charts.of_matches([unknown])[1].alt
+    assert "2026-01 1" in charts.of_matches([unknown, match()])[0].alt

@@ -104,6 +104,17 @@ def test_what_a_foreign_cell_prints_is_text(tmp_path: Path) -> None:
     assert "alert(1)" not in page
 
 
+def test_an_interrupted_cell_is_shown_without_a_traceback(tmp_path: Path) -> None:
+    node = nbformat.v4.new_notebook()
+    output = nbformat.v4.new_output("error", ename="KeyboardInterrupt", evalue="", traceback=["Traceback (most recent"])
+    node.cells = [nbformat.v4.new_code_cell("run.apply(plan)", outputs=[output])]
+    path = tmp_path / "run.ipynb"
+    nbformat.write(node, path)
+    page = rendered(path)
+    assert "Interrupted here." in page
+    assert "Traceback" not in page
+
+
 def test_every_field_of_a_runs_run_json_is_documented(play: Callable[..., Ran]) -> None:
     section = CONTRIBUTING.read_text().partition("## run.json")[2].partition("\n## ")[0]
     first_cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]

@@ -239,6 +239,16 @@ def test_a_run_that_broke_off_is_told_of_to_those_who_know_nothing_of_it(
     assert run.state.error == "IN:6 Enable the MISP warninglist: refused"
 
 
+def test_a_run_that_broke_off_while_it_told_keeps_the_reason(archive: Path, settings: Settings) -> None:
+    run = Run(archive, settings, "run-1")
+    code, title = STEPS["Mattermost"]
+    with pytest.raises(KeyboardInterrupt), run.state.step(code, title):
+        raise KeyboardInterrupt
+    became = Became(Fate.SEEN, "The list Campaign (ID 7): written and seen (3 entries).", f"{SERVER}/view/7")
+    tell_of_crash(run.parameters, settings, run.state, became)
+    assert run.state.crash == f"{code} {title}: KeyboardInterrupt"
+
+
 def test_a_sandboxs_messages_are_not_sent_to_real_services(archive: Path, settings: Settings, sandbox: Sandbox) -> None:
     sandbox.slack.faults.add(kind="500", times=1)
     run = Run(archive, settings, "run-1")

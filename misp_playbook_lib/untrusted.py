@@ -87,7 +87,10 @@ def _tokens(secret: str) -> tuple[str, ...]:
     """Return what of a webhook's address is the secret itself: the last part of its path, and its query's values."""
     if not secret.startswith(("http://", "https://")):
         return ()
-    parts = urlsplit(secret)
+    try:
+        parts = urlsplit(secret)
+    except ValueError:  # it is no address, which reading the vault refuses
+        return ()
     return (parts.path.rstrip("/").rpartition("/")[2], *(value for _, value in parse_qsl(parts.query)))
 
 

@@ -77,7 +77,7 @@ def small(folder: Path, code: str, archive: Path) -> Result:
 def test_too_little_space_stops_a_run_before_it_writes(disk: Disk, sandbox: Sandbox, vault: Path) -> None:
     words = ["run", str(PLAYBOOK), "-f", str(EXAMPLE), "--vault", str(vault), "--archive", str(disk("8m"))]
     result = CliRunner().invoke(main, [*words, "-p", "enrich_with=[]"])
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == 3, result.output
     assert "There is too little space in" in result.output
     assert sandbox.misp.warninglist("Campaign-ZN03") is None
 

@@ -105,3 +105,8 @@ def test_no_error_says_a_secret_or_moves_a_terminal(shape: str) -> None:
         assert REDACTED in text
         assert "\x1b" not in text
         assert not holds_secret(text)
+
+
+def test_a_secret_that_looks_like_an_address_and_is_none_is_taken_out_whole() -> None:
+    know_secrets(["https://[::1"])
+    assert redact("at https://[::1") == f"at {REDACTED}"

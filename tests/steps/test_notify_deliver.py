@@ -50,6 +50,12 @@ class Run:
     def archive(self) -> None:
         assert self.state.folder is not None
         manifest = {
+            "schema": 1,
+            "outcome": "success",
+            "message": "",
+            "started": "2026-01-01T00:00:00+00:00",
+            "warninglist": "Mine",
+            "since": None,
             "run_id": self.state.run_id,
             "sandbox": self.settings.sandbox,
             "facts": json.loads(json.dumps(self.state.facts)),

@@ -179,9 +179,10 @@ class MispClient:
         """Return the enabled lists that hold a value, by value (POST warninglists/checkValue; no hit is `[]`)."""
         operation = "warninglists/checkValue"
         answer = self._read(operation, [*values]) if values else {}
-        if not isinstance(answer, dict) and answer != []:
+        found = {} if answer == [] else answer
+        if not isinstance(found, dict) or not all(map(_is_rows, found.values())):
             raise _unexpected(operation)
-        return dict(answer)
+        return found
 
     def event_attributes(self, event: str) -> tuple[EventAttribute, ...]:
         """Return an event's attributes, those of its objects included (GET events/view/<ID or UUID>).
@@ -266,6 +267,10 @@ def parse_warninglist(answer: Any) -> Warninglist:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unexpected("warninglists/view") from error
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 
 def _list_id(answer: Any) -> int:

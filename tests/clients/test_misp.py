@@ -194,3 +194,10 @@ def test_a_deleted_list_is_gone_though_misp_answers_with_a_redirect(misp: MispCl
     list_id = misp.add_warninglist({"name": "x", "description": "x", "entries": ["a.example"]})
     misp.delete_warninglist(list_id)
     assert misp.find_warninglist(list_id) is None
+
+
+def test_lists_that_hold_a_value_in_another_shape_are_not_taken_for_none(misp: MispClient, sandbox: Sandbox) -> None:
+    sandbox.misp.faults.add(path="/warninglists/checkValue", kind="shape")
+    assert misp.listed([]) == {}
+    with pytest.raises(UnexpectedResponse, match="not of the promised shape"):
+        misp.listed(["a.example"])

@@ -137,7 +137,7 @@ def _file(folder: archive.RunFolder, begun: Begun, manifest: dict[str, Any], env
 
 
 def archive_dead(folder: archive.RunFolder, environ: Mapping[str, str] = os.environ) -> RunResult | None:
-    """Archive what a run left whose process died, or could not archive it; None: it had not begun, and nothing is left.
+    """Archive a run that its own process did not archive; None: the run had not begun, and its folder is removed.
 
     Raises:
         ParameterError: what it was begun with cannot be read; the folder stays as it is.
@@ -162,7 +162,7 @@ def archive_dead(folder: archive.RunFolder, environ: Mapping[str, str] = os.envi
 
 
 def archive_left_behind(place: Path, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Archive every run of the archive at `place` whose process died, and return a line for each.
+    """Archive the runs that died in the archive at `place`, and return a line for each.
 
     Temporary folders of such processes are removed.
     """
@@ -183,7 +183,7 @@ def archive_left_behind(place: Path, environ: Mapping[str, str] = os.environ) ->
 
 
 def _drop_half_a_notebook(path: Path) -> None:
-    """Remove a notebook whose writer died over it."""
+    """Remove a notebook that was not written completely."""
     with suppress(FileNotFoundError):
         try:
             json.loads(path.read_bytes())

@@ -60,7 +60,7 @@ class Job:
 
     @property
     def stop(self) -> Path:
-        """The file whose presence ends the batch; it holds the number of the signal."""
+        """The file that ends the batch; it holds the number of the signal."""
         return self.folder / ".stop"
 
 
@@ -194,7 +194,7 @@ def safe_to_repeat(manifest: dict[str, Any]) -> bool:
 
 
 def _left_behind(job: Job, run_id: str) -> dict[str, Any] | None:
-    """Archive what an attempt left whose worker died, and return its manifest, or that of one that had ended.
+    """Archive an attempt that its worker did not end, and return the manifest of the attempt.
 
     None: the run had not begun.
     """

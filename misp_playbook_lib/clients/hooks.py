@@ -1,4 +1,4 @@
-"""Posts to an incoming webhook, whose address, a secret, is in no error."""
+"""Post to an incoming webhook. Its address is a secret and appears in no error."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -50,7 +50,7 @@ def hold(path: Path, wait: float = 0.0) -> Owner | None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() < until:
-                time.sleep(_POLL)
+                time.sleep(_POLL)  # flock(2) has no timeout
                 continue
             held = False
         else:

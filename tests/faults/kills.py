@@ -99,4 +99,4 @@ def alone(kernel: int) -> None:
     """Wait until the kernel of a dead runner ended."""
     until = time.monotonic() + LEFT_ALONE
     while Path(f"/proc/{kernel}").exists() and time.monotonic() < until:
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks, until the process has ended
